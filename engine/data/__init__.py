@@ -1,0 +1,12 @@
+"""The data room: named, drawn and user-made data sets as plain arrays, and the batches drawn from them.
+
+What it is not: it knows no Tensor and no GAN; a model receives `Batch.items` and wraps them itself.
+Read next: `dataset.py` (what a data set and a batch are), then `sources.py` (how a name or path becomes one).
+"""
+
+from inachus.engine.data.dataset import Batch, Batches, Dataset
+from inachus.engine.data.drawn import MIXTURES
+from inachus.engine.data.fetch import fetch
+from inachus.engine.data.sources import Findings, check, list_sources, load
+
+__all__ = ["MIXTURES", "Batch", "Batches", "Dataset", "Findings", "check", "fetch", "list_sources", "load"]

@@ -1,0 +1,273 @@
+"""Folders and zips of pictures: which files count, what their class and split are, and reading them all.
+
+A zip is read in place; nothing is unpacked and no name in it becomes a path. How one picture becomes an array
+is `decode.py`. Rules: hidden files are ignored; a folder that wraps everything is looked through; `train` and
+`test` at the top are splits; else the top folder is the class (classes sorted naturally, deeper folders
+flattened); pictures beside class folders mean no classes. An empty folder is no class.
+Read next: `decode.py`.
+"""
+
+import os
+import re
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from inachus.engine.data import bounded, decode
+from inachus.engine.data.bounded import fault, shown
+from inachus.engine.data.dataset import Dataset, Request
+from inachus.engine.errors import DataError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+ENDINGS += (".ppm", ".pgm", ".pbm", ".pnm")
+SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
+OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")  # absolute, or with a `..`
+MAX_ENTRIES = 1_000_000
+MAX_FILE = 2**28     # bytes of one picture file
+MAX_BAD_SHARE = 0.05  # on_bad="skip" forgives no more
+LISTED = 10
+
+
+@dataclass
+class Shelf:
+    """The picture files of one folder or zip: `names` relative to it, and `read(name) -> bytes`."""
+
+    path: Path
+    names: list[tuple[str, ...]]
+    read: Callable[[tuple[str, ...]], bytes]
+    others: list[str] = field(default_factory=list)  # visible files that are no pictures
+
+    def label(self, name: tuple[str, ...]) -> str:
+        """A file of this shelf as a message shows it."""
+        return shown(self.path / "/".join(name))
+
+
+@contextmanager
+def open_shelf(path: Path) -> Iterator[Shelf]:
+    """The pictures in a folder or zip; DataError for an unsafe or damaged archive."""
+    if path.is_dir():
+        names = list(_walk(path))
+        yield _shelf(path, names, lambda name: _read_file(path.joinpath(*name)))
+        return
+    with bounded.open_regular(path) as file, bounded.data_errors(path), zipfile.ZipFile(file) as archive:
+        members = {tuple(info.filename.split("/")): info for info in _safe_members(archive, path)}
+        yield _shelf(path, list(members), lambda name: _read_member(archive, members[name], path))
+
+
+def picture_dataset(path: Path, request: Request) -> Dataset:
+    """The split of a folder or zip of pictures, in natural order of their names.
+
+    With `size=None` every picture must have one size. Raises DataError naming the file and the remedy.
+    """
+    with open_shelf(path) as shelf:
+        names, labels, classes, notes = arrange(shelf, request.split)
+        chosen = request.chosen(len(names))
+        names = [names[i] for i in chosen]
+        kept, items, more = _Reading(shelf, names, request).run()
+    if labels is not None:
+        labels = labels[chosen][kept]
+    return Dataset(path.name, items, labels, classes, shown(path), notes + more)
+
+
+Places = dict[tuple[str, ...], tuple[str, ...]]  # file -> where it stands below the folders looked through
+
+
+def arrange(shelf: Shelf, split: str) -> tuple[list, np.ndarray | None, list[str], list[str]]:
+    """(names in order, labels or None, classes, notes) of one split; DataError if the split is not there."""
+    notes = [f"{len(shelf.others):,} files that are no pictures ignored"] if shelf.others else []
+    every = _unwrapped({name: name for name in sorted(shelf.names, key=natural)})
+    places = _of_split(every, split, shelf.path)
+    if len(places) < len(every):
+        notes.append(f"{len(every) - len(places):,} pictures outside '{split}' left out")
+    folders = _folders(places)
+    if not folders or any(len(place) == 1 for place in places.values()):
+        beside = ["no classes: pictures lie beside the folders"] if folders else []
+        return list(places), None, [], notes + beside
+    classes = sorted(folders, key=lambda name: natural((name,)))
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[place[0]] for place in places.values()], np.int64)
+    return list(places), labels, [shown(name) for name in classes], notes
+
+
+def _folders(places: Places) -> set[str]:
+    return {place[0] for place in places.values() if len(place) > 1}
+
+
+def _unwrapped(places: Places) -> Places:
+    """Without the folders that merely hold everything, as a zipped folder does."""
+    while all(len(place) > 1 for place in places.values()):
+        folders = _folders(places)
+        if len(folders) > 1 or folders <= SPLIT_FOLDERS:
+            break
+        places = {name: place[1:] for name, place in places.items()}
+    return places
+
+
+def _of_split(places: Places, split: str, path: Path) -> Places:
+    folders = _folders(places)
+    # `train` alone may be a class (cars, planes, trains); beside `test`, or among splits only, it is a split.
+    if folders and (folders <= SPLIT_FOLDERS or {"train", "test"} <= folders):
+        inside = {name: place[1:] for name, place in places.items() if len(place) > 1 and place[0] == split}
+        if not inside:
+            raise fault(path, f"no folder '{split}': it holds only {', '.join(sorted(folders))}")
+        return inside
+    if split == "test":
+        remedy = "put the pictures into folders train and test, or pass the test folder by its own path"
+        raise fault(path, f"no test split: {remedy}")
+    return places
+
+
+def natural(name: tuple[str, ...]) -> tuple:
+    """Sort key: `2.png` before `10.png`, by code point otherwise, the same in every locale."""
+    return tuple((_pieces(part), part) for part in name)
+
+
+def _pieces(part: str) -> list:
+    """Text and numbers in turn, so like meets like; a number as (length, digits) without leading zeros."""
+    pieces = re.split("([0-9]+)", part)
+    return [(len(p.lstrip("0")), p.lstrip("0")) if i % 2 else p for i, p in enumerate(pieces)]
+
+
+# --- reading all of them -----------------------------------------------------------------------------------
+
+
+class _Reading:
+    """One pass over the headers (sizes, memory, channels), then one over the pixels; bad files on the way."""
+
+    def __init__(self, shelf: Shelf, names: list, request: Request):
+        self.shelf, self.names, self.request = shelf, names, request
+        self.bad: list[str] = []
+
+    def run(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """(indices that could be read, their pixels (N,H,W,C), notes)."""
+        heads = {i: head for i in range(len(self.names)) if (head := self._try(i, decode.header))}
+        self._judge(len(heads))
+        channels = self.request.channels or (1 if all(grey for _, grey in heads.values()) else 3)
+        width, height = self._one_size([size for size, _ in heads.values()])
+        shape = (len(heads), height, width, channels)
+        bounded.check_memory(prod(shape), self.shelf.path)
+        items, kept, counts = np.empty(shape, np.uint8), [], Counter()
+        for i in heads:
+            result = self._try(i, decode.decode, channels, self.request.size)
+            if result is None:
+                continue
+            pixels, phrases = result
+            if pixels.shape != shape[1:]:
+                found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                self._refuse_sizes(f"{self.shelf.label(self.names[i])} is {found}, not {width}x{height}")
+            items[len(kept)] = pixels
+            kept.append(i)
+            counts.update(phrases)
+        self._judge(len(kept))
+        return np.array(kept), items[: len(kept)], decode.counted(counts, len(self.names)) + self._skipped()
+
+    def _try(self, index: int, function, *arguments):
+        name = self.names[index]
+        try:
+            return function(self.shelf.read(name), self.shelf.label(name), *arguments)
+        except DataError as error:
+            if self.request.on_bad == "stop":
+                remedy = "repair or remove it, or pass --set on_bad=skip"
+                raise DataError(f"{error}; {remedy}") from error
+            self.bad.append(str(error))
+            return None
+
+    def _judge(self, good: int) -> None:
+        if len(self.bad) > MAX_BAD_SHARE * len(self.names) or not good:
+            share = f"{len(self.bad)} of {len(self.names)} pictures unreadable, more than {MAX_BAD_SHARE:.0%}"
+            raise fault(self.shelf.path, f"{share}; first: {self.bad[0]}")
+
+    def _one_size(self, sizes: list[tuple[int, int]]) -> tuple[int, int]:
+        if self.request.size:
+            return self.request.size, self.request.size
+        common = Counter(sizes).most_common()
+        if len(common) > 1:
+            some = ", ".join(f"{w}x{h} ({count:,})" for (w, h), count in common[:3])
+            self._refuse_sizes(f"{len(common)} sizes: {some}{', ...' if len(common) > 3 else ''}")
+        return common[0][0]
+
+    def _refuse_sizes(self, what: str):
+        remedy = "pass a size, for instance --set size=64 (centre square, resized)"
+        raise fault(self.shelf.path, f"the pictures differ in size: {what}; {remedy}")
+
+    def _skipped(self) -> list[str]:
+        if not self.bad:
+            return []
+        some = "; ".join(self.bad[:LISTED]) + ("; ..." if len(self.bad) > LISTED else "")
+        return [f"{len(self.bad):,} of {len(self.names):,} pictures unreadable and skipped: {some}"]
+
+
+# --- folders and archives ----------------------------------------------------------------------------------
+
+
+def _shelf(path: Path, names: list[tuple[str, ...]], read: Callable) -> Shelf:
+    seen = [name for name in names if not any(part.startswith(".") or part == "__MACOSX" for part in name)]
+    pictures = [name for name in seen if name[-1].lower().endswith(ENDINGS)]
+    others = ["/".join(name) for name in seen if not name[-1].lower().endswith(ENDINGS)]
+    if not pictures:
+        zips = sorted(shown(name) for name in others if name.endswith(".zip"))
+        remedy = f"pass one of its zips, such as {zips[0]}" if zips else f"read are {' '.join(ENDINGS)}"
+        raise fault(path, f"no pictures in it; {remedy}")
+    return Shelf(path, pictures, read, others)
+
+
+def _walk(root: Path) -> Iterator[tuple[str, ...]]:
+    """Every file below `root`; links to folders are followed once, so a loop of links ends."""
+    pending, visited = [()], set()
+    count = 0
+    while pending:
+        place = pending.pop()
+        with bounded.data_errors(root.joinpath(*place), kinds=(OSError,)):
+            status = os.stat(root.joinpath(*place))
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            entries = list(os.scandir(root.joinpath(*place)))
+        # Sorted, so that of two links to one folder the same one is followed on every machine.
+        for entry in sorted(entries, key=lambda entry: entry.name, reverse=True):
+            if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path)):
+                pending.append((*place, entry.name))
+                continue
+            count += 1
+            if count > MAX_ENTRIES:
+                raise fault(root, f"more than {MAX_ENTRIES:,} files: pass a smaller folder")
+            yield (*place, entry.name)
+
+
+def _read_file(path: Path) -> bytes:
+    with bounded.open_regular(path) as file, bounded.data_errors(path):
+        return bounded.read_all(file, MAX_FILE, path)
+
+
+def _safe_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    """The files of a zip; DataError for names or kinds of entries that no honest data set needs."""
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    if len(members) > MAX_ENTRIES:
+        raise fault(path, f"more than {MAX_ENTRIES:,} files: pass a smaller archive")
+    seen = set()
+    for info in members:
+        name = info.filename
+        faults = {
+            "leads outside the archive": bool(OUTSIDE.search(name)),
+            "is a link or a device": stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG),
+            "is encrypted": info.flag_bits & 1,
+            "occurs twice": name in seen,
+        }
+        found = [what for what, true in faults.items() if true]
+        if found:
+            raise fault(path, f"entry '{shown(name)}' {found[0]}: refused")
+        seen.add(name)
+    return members
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
+    label = path / info.filename
+    with bounded.data_errors(label), archive.open(info) as member:
+        return bounded.read_all(member, MAX_FILE, label)

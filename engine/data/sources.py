@@ -1,0 +1,286 @@
+"""From a name or a path to a Dataset: `load`, `check`, `list_sources` and the tables they look things up in.
+
+No format is parsed here: `arrays.py`, `npz.py`, `pictures.py`, `drawn.py` do that, and `fetch.py` downloads.
+A named data set is looked for in `$INACHUS_DATA/NAME`, in `$INACHUS_DATA` itself, then in the cache; a
+relative path that does not exist is tried below `$INACHUS_DATA`. Read next: `pictures.py`.
+"""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inachus.engine.data import arrays, decode, drawn, pictures
+from inachus.engine.data.bounded import shown
+from inachus.engine.data.dataset import Dataset, Request, check_labels
+from inachus.engine.data.fetch import REMOTES, cache_folder, checksum, fetch
+from inachus.engine.data.npz import npz_dataset
+from inachus.engine.errors import DataError, UsageError
+
+DIGIT_NAMES = [str(digit) for digit in range(10)]
+FASHION_NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat"]
+FASHION_NAMES += ["sandal", "shirt", "sneaker", "bag", "ankle boot"]
+COMMON_SHARE = 0.9  # `check` calls a picture's size odd when this share has another one
+Reader = Callable[[Path, Request], Dataset]
+
+
+# --- paths: what a file or folder is, by its name -----------------------------------------------------------
+
+
+def _refused(path: Path, request: Request) -> Dataset:
+    arrays.refuse_pickle(path)
+
+
+def _archive(path: Path, request: Request) -> Dataset:
+    return (_refused if "python" in path.name else arrays.cifar_archive)(path, request)
+
+
+ENDINGS: dict[str, Reader] = {  # the first that fits; "" fits every name
+    **dict.fromkeys((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"), _refused),
+    **dict.fromkeys((".tar.gz", ".tgz"), _archive),
+    ".npz": npz_dataset,
+    ".zip": pictures.picture_dataset,
+    ".bin": arrays.cifar_file,
+    "": arrays.idx_dataset,
+}
+
+
+def _folder_reader(folder: Path) -> Reader:
+    kinds: list[tuple[Reader, bool]] = [
+        (arrays.idx_folder, any(arrays.find_idx(folder, split, "images") for split in arrays.IDX_PREFIX)),
+        (arrays.cifar_folder, any(folder.glob("*_batch*.bin"))),
+        (_refused, any(folder.glob("data_batch_[0-9]"))),
+    ]
+    return next((reader for reader, fits in kinds if fits), pictures.picture_dataset)
+
+
+def _load_path(path: Path, request: Request) -> Dataset:
+    if path.is_dir():
+        reader = _folder_reader(path)
+    else:
+        name = path.name.lower()
+        reader = next(reader for ending, reader in ENDINGS.items() if name.endswith(ending))
+    return _finished(reader(path, request), path.name, request)
+
+
+# --- names --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A published data set: `read` gets the folder its files were found in."""
+
+    name: str
+    what: str
+    classes: list[str]
+    read: Reader
+    files: Callable[[Path, str], list[Path]]  # (folder, split) -> the files of the split that are there
+
+    def find(self, split: str) -> Path | None:
+        """The first folder that holds the split, or None."""
+        return next((folder for folder, sure in self._folders() if self._holds(folder, split, sure)), None)
+
+    def where(self) -> str:
+        """The folders of both splits for `data list`."""
+        found = {split: self.find(split) for split in ("train", "test")}
+        folders = {shown(folder) for folder in found.values() if folder}
+        lacking = [split for split, folder in found.items() if folder is None]
+        if not folders:
+            return f"not found: set INACHUS_DATA or run `inachus data fetch {self.name}`"
+        return ", ".join(sorted(folders)) + (f" (no {lacking[0]} split)" if lacking else "")
+
+    def load(self, request: Request, download: bool) -> Dataset:
+        """The split as a Dataset; DataError if it is nowhere and may not be downloaded, or is damaged."""
+        folder = self.find(request.split) or (fetch(self.name) if download else None)
+        if folder is None:
+            looked = ", ".join(shown(folder) for folder, _ in self._folders())
+            remedy = f"set INACHUS_DATA to the folder that holds it or run `inachus data fetch {self.name}`"
+            raise DataError(f"{self.name}: no {request.split} split found in {looked}: {remedy}")
+        dataset = self.read(folder, request)
+        if dataset.labels is not None:
+            check_labels(dataset.source, dataset.labels, len(dataset), len(self.classes))
+            dataset = replace(dataset, classes=self.classes)
+        return _finished(dataset, self.name, request)
+
+    def _folders(self) -> list[tuple[Path, bool]]:
+        """(folder, does its name say which data set it holds?), in the order they are tried."""
+        root = os.environ.get("INACHUS_DATA")
+        mine = [(Path(root) / self.name, True), (Path(root), False)] if root else []
+        return [*mine, (cache_folder(self.name), True)]
+
+    def _holds(self, folder: Path, split: str, sure: bool) -> bool:
+        found = self.files(folder, split)
+        # MNIST and Fashion-MNIST use the same file names: where the folder does not tell, the checksums do.
+        sums = {remote.name: remote.md5 for remote in REMOTES[self.name]}
+        return bool(found) and (sure or all(checksum(path) == sums.get(path.name) for path in found))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A data set that is drawn when asked for."""
+
+    name: str
+    what: str
+    draw: Callable[[str, Request], Dataset]
+
+    def where(self) -> str:
+        """Always available."""
+        return "drawn on demand"
+
+    def load(self, request: Request, download: bool) -> Dataset:
+        """The split, drawn from (seed, split)."""
+        dataset = self.draw(self.name, request)
+        return replace(dataset, source=_described(dataset))
+
+
+def _idx_files(folder: Path, split: str) -> list[Path]:
+    found = [arrays.find_idx(folder, split, kind) for kind in ("images", "labels")]
+    return found if all(found) else []
+
+
+def _cifar_files(folder: Path, split: str) -> list[Path]:
+    archive = folder / "cifar-10-binary.tar.gz"
+    loose = [_cifar_folder(folder) / name for name in arrays.CIFAR_FILES[split]]
+    return [archive] if archive.is_file() else loose if all(path.is_file() for path in loose) else []
+
+
+def _cifar_folder(folder: Path) -> Path:
+    unpacked = folder / "cifar-10-batches-bin"
+    return unpacked if unpacked.is_dir() else folder
+
+
+def _read_cifar(folder: Path, request: Request) -> Dataset:
+    archive = folder / "cifar-10-binary.tar.gz"
+    if archive.is_file():
+        return arrays.cifar_archive(archive, request)
+    return arrays.cifar_folder(_cifar_folder(folder), request)
+
+
+def _usps_files(folder: Path, split: str) -> list[Path]:
+    path = folder / arrays.USPS_FILES[split]
+    return [path] if path.is_file() else []
+
+
+# How a layout is read, and which of its files a folder holds.
+IDX = (arrays.idx_folder, _idx_files)
+CIFAR = (_read_cifar, _cifar_files)
+USPS = (arrays.usps_folder, _usps_files)
+
+SOURCES: dict[str, Stored | Drawn] = {source.name: source for source in (
+    Drawn("digits", "20,000 + 4,000 digits drawn with Pillow's font, grey 28x28", drawn.digits),
+    Drawn("mixture-ring8", "points from 8 Gaussians on a ring", drawn.mixture),
+    Drawn("mixture-grid25", "points from 25 Gaussians on a grid", drawn.mixture),
+    Stored("mnist", "60,000 + 10,000 handwritten digits, grey 28x28", DIGIT_NAMES, *IDX),
+    Stored("fashion-mnist", "60,000 + 10,000 articles of clothing, grey 28x28", FASHION_NAMES, *IDX),
+    Stored("cifar10", "50,000 + 10,000 small photographs, RGB 32x32", arrays.CIFAR_CLASSES, *CIFAR),
+    Stored("usps", "7,291 + 2,007 handwritten digits, grey 16x16", DIGIT_NAMES, *USPS),
+)}
+
+
+# --- the front door -----------------------------------------------------------------------------------------
+
+
+def load(name_or_path, *, split="train", size=None, channels=None, limit=None, seed=0, on_bad="stop",
+         download=False) -> Dataset:
+    """The data set of a name in `list_sources()`, or at a path.
+
+    `split` "train" or "test"; `size` in pixels (centre square, LANCZOS) or None to keep the stored size;
+    `channels` 1 or 3, or None to keep them (pictures: 1 if all are grey); `limit` items, spread evenly over
+    a stored source, the first ones of a drawn one; `seed` of the drawn sets; `on_bad` "stop" or "skip"
+    unreadable pictures, up to 5%; `download` a named set that is not found.
+
+    Raises UsageError for an unknown name or an impossible option, DataError for anything wrong with the data.
+    """
+    request = Request(split, size, channels, limit, seed, on_bad)
+    if str(name_or_path) in SOURCES:
+        return SOURCES[str(name_or_path)].load(request, download)
+    return _load_path(_resolved(name_or_path), request)
+
+
+def list_sources() -> list[tuple[str, str, str]]:
+    """Rows (name, what it is, where it was found or "not found: ..." with the remedy)."""
+    return [(name, source.what, source.where()) for name, source in SOURCES.items()]
+
+
+class Findings(list):
+    """Rows (file, reason) of what `check` found odd, and `summary`, one line on the whole."""
+
+    def __init__(self, rows, summary: str):
+        super().__init__(rows)
+        self.summary = summary
+
+
+def check(name_or_path) -> Findings:
+    """Read a whole data set and list every odd file with its reason, not stopping at the first.
+
+    Odd is what cannot be read, a picture whose size differs from that of nearly all others, and a file that
+    is no picture. Raises UsageError for a name that is neither a data set nor a path.
+    """
+    if str(name_or_path) in SOURCES:
+        return _check_arrays(shown(name_or_path), lambda: load(name_or_path))
+    path = _resolved(name_or_path)
+    if (path.is_dir() and _folder_reader(path) is pictures.picture_dataset) or path.suffix.lower() == ".zip":
+        return _check_pictures(path)
+    return _check_arrays(shown(path), lambda: load(path))
+
+
+def _check_arrays(where: str, read: Callable[[], Dataset]) -> Findings:
+    try:
+        return Findings([], f"{read().source}: nothing odd")
+    except DataError as error:
+        return Findings([(where, str(error))], f"{where}: unreadable")
+
+
+def _check_pictures(path: Path) -> Findings:
+    odd, sizes = [], {}
+    try:
+        with pictures.open_shelf(path) as shelf:
+            for name in sorted(shelf.names, key=pictures.natural):
+                label = shelf.label(name)
+                try:
+                    pixels, _ = decode.decode(shelf.read(name), label, channels=3)
+                    sizes[label] = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                except DataError as error:
+                    odd.append((label, str(error).removeprefix(f"{label}: ")))
+            odd += [(shown(path / other), "not a picture: ignored") for other in sorted(shelf.others)]
+    except DataError as error:
+        return Findings([(shown(path), str(error))], f"{shown(path)}: unreadable")
+    counts = Counter(sizes.values()).most_common()
+    if counts and counts[0][1] >= COMMON_SHARE * len(sizes):
+        usual, count = counts[0]
+        reason = f"where {count:,} of {len(sizes):,} are {usual}"
+        odd += [(label, f"is {size}, {reason}") for label, size in sizes.items() if size != usual]
+    some = [f"{size} ({count:,})" for size, count in counts[:3]] + ["..."] * (len(counts) > 3)
+    remedy = "; pass --set size= to train on them" if len(counts) > 1 else ""
+    summary = f"{len(sizes):,} readable pictures, {len(odd):,} odd files; sizes: {', '.join(some)}{remedy}"
+    return Findings(odd, f"{shown(path)}: {summary}")
+
+
+def _resolved(name_or_path) -> Path:
+    path, root = Path(name_or_path).expanduser(), os.environ.get("INACHUS_DATA")
+    candidates = [path] if path.is_absolute() or not root else [path, Path(root) / path]
+    found = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
+    if found is None or not str(name_or_path):
+        near = difflib.get_close_matches(str(name_or_path), SOURCES, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "`inachus data list` shows the names"
+        raise UsageError(f"'{shown(name_or_path)}' is neither a data set nor an existing path: {hint}")
+    return found
+
+
+def _finished(dataset: Dataset, name: str, request: Request) -> Dataset:
+    """Limited, fitted and described: what every stored array goes through (pictures come finished)."""
+    chosen = request.chosen(len(dataset))
+    if len(chosen) < len(dataset):
+        labels = None if dataset.labels is None else dataset.labels[chosen]
+        dataset = replace(dataset, items=dataset.items[chosen], labels=labels)
+    if dataset.kind == "pictures":
+        dataset = decode.fit(dataset, request)
+    return replace(dataset, name=shown(name), source=_described(dataset))
+
+
+def _described(dataset: Dataset) -> str:
+    shape = "x".join(str(extent) for extent in dataset.shape)
+    classes = f" in {len(dataset.classes)} classes" if dataset.classes else ""
+    return f"{dataset.source} ({len(dataset):,} {dataset.kind} {shape}{classes})"

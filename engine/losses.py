@@ -1,0 +1,107 @@
+"""Losses: scalars to minimise. The three that end a GAN step are fused ops with their composite twin beside them.
+
+Discriminators give logits `s`; D(x) = sigmoid(s) appears in no loss, because log(sigmoid(s)) overflows where
+softplus does not. Not here: who minimises what, and when (`models/`).
+"""
+
+import numpy as np
+
+from inachus.engine import ops
+from inachus.engine.tensor import Tensor, constant, grad, op
+from inachus.kernels import backend
+
+
+@op
+def _bce(s, t):
+    return backend(s).bce_with_logits(s, t)
+
+
+@_bce.vjp
+def _(gy, y, s, t):
+    return (
+        lambda: constant(backend(s.data).bce_with_logits_bwd(gy.data, s.data, t.data)),
+        lambda: gy * s * (-1.0 / s.size),
+    )
+
+
+@_bce.composite
+def _(s, t):
+    return (ops.softplus(s) - s * t).mean()
+
+
+@op
+def _squared(s, t):
+    return backend(s).squared_error(s, t)
+
+
+@_squared.vjp
+def _(gy, y, s, t):
+    gs = constant(backend(s.data).squared_error_bwd(gy.data, s.data, t.data))
+    return gs, lambda: -gs
+
+
+@_squared.composite
+def _(s, t):
+    return ops.square(s - t).mean()
+
+
+@op
+def _absolute(s, t):
+    return backend(s).absolute_error(s, t)
+
+
+@_absolute.vjp
+def _(gy, y, s, t):
+    gs = constant(backend(s.data).absolute_error_bwd(gy.data, s.data, t.data))
+    return gs, lambda: -gs
+
+
+@_absolute.composite
+def _(s, t):
+    return ops.abs(s - t).mean()
+
+
+def _target(name: str, s: Tensor, t: Tensor | float) -> Tensor:
+    """A number as a target becomes a constant of the shape of s; a Tensor must have it."""
+    if isinstance(t, int | float):
+        return constant(np.full_like(s.data, t))
+    if isinstance(t, Tensor) and t.shape != s.shape:
+        raise ValueError(f"{name}: prediction {s.shape} and target {t.shape} differ; nothing is broadcast here")
+    return t
+
+
+def bce_with_logits(s: Tensor, t: Tensor | float) -> Tensor:
+    """mean of -t log sigmoid(s) - (1-t) log(1 - sigmoid(s)); t in [0, 1], a number or a Tensor of the shape of s."""
+    return _bce(s, _target("bce_with_logits", s, t))
+
+
+def mse(s: Tensor, t: Tensor | float) -> Tensor:
+    """mean of (s - t)^2."""
+    return _squared(s, _target("mse", s, t))
+
+
+def l1(s: Tensor, t: Tensor | float) -> Tensor:
+    """mean of |s - t|."""
+    return _absolute(s, _target("l1", s, t))
+
+
+def hinge(s: Tensor, sign: float) -> Tensor:
+    """mean of max(0, 1 - sign s): sign +1 for real, -1 for fake. Lim and Ye (2017)."""
+    return ops.relu(1.0 - sign * s).mean()
+
+
+def cross_entropy(logits: Tensor, labels) -> Tensor:
+    """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,)."""
+    labels = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    return -ops.log_softmax(logits)[np.arange(len(labels)), labels].mean()
+
+
+def gradient_penalty(critic, x: Tensor, target: float = 1.0) -> Tensor:
+    """mean over the batch of (||d critic / d x|| - target)^2, the norm over all but the batch axis.
+
+    Gulrajani et al. (2017), eq. 3; differentiable in the critic's weights. `x` is used as a constant point.
+    """
+    x = Tensor(x.data, requires_grad=True)
+    (g,) = grad(critic(x).sum(), [x], create_graph=True)
+    norm = ops.sqrt(ops.square(g).sum(axis=tuple(range(1, g.ndim))) + 1e-12)
+    return ops.square(norm - target).mean()

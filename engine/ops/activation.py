@@ -1,0 +1,118 @@
+"""Nonlinearities, softmax, dropout and table look-up. Not here: bias and norm fused with one (`norm.py`)."""
+
+from inachus.engine.ops.shape import getitem
+from inachus.engine.ops.shape import sum as sum_over
+from inachus.engine.tensor import Tensor, constant, op
+from inachus.kernels import backend, xp
+
+
+@op
+def _leaky_relu(x, *, slope):
+    return backend(x).leaky_relu(x, slope)
+
+
+@_leaky_relu.vjp
+def _(gy, y, x, *, slope):
+    return (leaky_relu_bwd(gy, y, slope=slope),)
+
+
+@op
+def leaky_relu_bwd(gy, y, *, slope):
+    """gy where y > 0, slope gy elsewhere: linear in gy, so it is its own gradient, and flat in y."""
+    return backend(gy).leaky_relu_bwd(gy, y, slope)
+
+
+@leaky_relu_bwd.vjp
+def _(g, gx, gy, y, *, slope):
+    return leaky_relu_bwd(g, y, slope=slope), None
+
+
+def leaky_relu(x, *, slope=0.2) -> Tensor:
+    """max(x, slope x) with slope in [0, 1]; the second derivative is 0. Raises ValueError for another slope."""
+    if not 0 <= slope <= 1:
+        raise ValueError(f"leaky_relu: slope {slope} is not in [0, 1]")
+    return _leaky_relu(x, slope=slope)
+
+
+def relu(x) -> Tensor:
+    """max(x, 0)."""
+    return _leaky_relu(x, slope=0.0)
+
+
+@op
+def tanh(x):
+    """(e^x - e^-x) / (e^x + e^-x)."""
+    return xp(x).tanh(x)
+
+
+@tanh.vjp
+def _(gy, y, x):
+    return (gy * (1.0 - y * y),)
+
+
+@op
+def sigmoid(x):
+    """1 / (1 + e^-x), without overflow."""
+    e = xp(x).exp(-xp(x).abs(x))
+    return xp(x).where(x >= 0, x.dtype.type(1), e) / (1 + e)
+
+
+@sigmoid.vjp
+def _(gy, y, x):
+    return (gy * (y * (1.0 - y)),)
+
+
+@op
+def softplus(x):
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
+    return xp(x).maximum(x, 0) + xp(x).log1p(xp(x).exp(-xp(x).abs(x)))
+
+
+@softplus.vjp
+def _(gy, y, x):
+    return (gy * sigmoid(x),)
+
+
+@op
+def softmax(x):
+    """e^x / sum e^x over the last axis."""
+    e = xp(x).exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@softmax.vjp
+def _(gy, y, x):
+    return (y * (gy - sum_over(gy * y, axis=-1, keepdims=True)),)
+
+
+@op
+def log_softmax(x):
+    """x - log sum e^x over the last axis."""
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - xp(x).log(xp(x).exp(x).sum(axis=-1, keepdims=True))
+
+
+@log_softmax.vjp
+def _(gy, y, x):
+    return (gy - softmax(x) * sum_over(gy, axis=-1, keepdims=True),)
+
+
+def dropout(x, rng, *, rate=0.5) -> Tensor:
+    """x with each element zero with probability `rate`, the others scaled by 1/(1-rate). Srivastava et al. (2014).
+
+    `rng` is an `engine.random.Generator`. Raises ValueError unless 0 <= rate < 1.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate {rate} is not in [0, 1)")
+    keep = rng.uniform(x.shape, dtype=x.dtype) >= rate
+    return x * constant(keep / x.dtype.type(1 - rate))
+
+
+def embedding(index, w) -> Tensor:
+    """Rows of w (V, D) at the integers `index` (...) -> (..., D). Raises ValueError for an index outside 0..V-1."""
+    index = index.data if isinstance(index, Tensor) else xp(w.data).asarray(index)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"embedding: the index must be integers, got {index.dtype}")
+    if index.size and not (0 <= index.min() and index.max() < len(w)):
+        raise ValueError(f"embedding: index {index.min()}..{index.max()} is outside the table's 0..{len(w) - 1}")
+    return getitem(w, index=(index,))

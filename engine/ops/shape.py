@@ -1,0 +1,170 @@
+"""Reductions and everything that moves numbers without changing them. Most come in pairs, each the other's gradient:
+`sum_to` and `broadcast_to`, `getitem` and `put`, `pad` and `unpad`.
+
+Not here: elementwise maths (`arithmetic.py`).
+"""
+
+import math
+from itertools import pairwise
+
+from inachus.engine.tensor import Tensor, op
+from inachus.kernels import xp
+
+
+@op
+def sum(x, *, axis=None, keepdims=False):
+    """Sum over `axis`: None (all), an int or a tuple."""
+    return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
+
+
+@sum.vjp
+def _(gy, y, x, *, axis=None, keepdims=False):
+    return (broadcast_to(reshape(gy, shape=_kept(x, axis)), shape=x.shape),)
+
+
+def _kept(x, axis):
+    """Shape of a reduction over `axis` with the reduced axes kept as 1."""
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = {a % x.ndim for a in axes}
+    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+
+
+def mean(x, *, axis=None, keepdims=False) -> Tensor:
+    """Mean over `axis`: None (all), an int or a tuple."""
+    return sum(x, axis=axis, keepdims=keepdims) * (math.prod(_kept(x, axis)) / x.size)
+
+
+@op
+def broadcast_to(x, *, shape):
+    """x repeated to `shape` by NumPy's rules."""
+    return xp(x).broadcast_to(x, shape)
+
+
+@broadcast_to.vjp
+def _(gy, y, x, *, shape):
+    return (sum_to(gy, shape=x.shape),)
+
+
+@op
+def sum_to(x, *, shape):
+    """The adjoint of broadcast_to: x summed over the axes along which `shape` would be repeated."""
+    if x.shape == tuple(shape):
+        return x
+    lead = x.ndim - len(shape)
+    axes = (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1 and x.shape[lead + i] != 1))
+    return x.sum(axis=axes, dtype=x.dtype).reshape(shape)
+
+
+@sum_to.vjp
+def _(gy, y, x, *, shape):
+    return (broadcast_to(gy, shape=x.shape),)
+
+
+@op
+def reshape(x, *, shape):
+    """The same numbers in another shape; one size may be -1."""
+    return x.reshape(shape)
+
+
+@reshape.vjp
+def _(gy, y, x, *, shape):
+    return (reshape(gy, shape=x.shape),)
+
+
+@op
+def transpose(x, *, axes):
+    """Axis i of the result is axis axes[i] of x."""
+    return x.transpose(axes)
+
+
+@transpose.vjp
+def _(gy, y, x, *, axes):
+    inverse = [0] * len(axes)
+    for i, a in enumerate(axes):
+        inverse[a] = i
+    return (transpose(gy, axes=tuple(inverse)),)
+
+
+@op
+def _concat(*xs, axis):
+    return xp(xs[0]).concatenate(xs, axis)
+
+
+@_concat.vjp
+def _(gy, y, *xs, axis):
+    before = (slice(None),) * (axis % y.ndim)
+    ends = [0]
+    for x in xs:
+        ends.append(ends[-1] + x.shape[axis])
+    return tuple((lambda i=i, j=j: getitem(gy, index=(*before, slice(i, j)))) for i, j in pairwise(ends))
+
+
+def concat(xs, *, axis) -> Tensor:
+    """The tensors of the sequence `xs` joined along `axis`; their other sizes must agree."""
+    return _concat(*xs, axis=axis)
+
+
+@op
+def _getitem(x, *, index):
+    return x[index]
+
+
+@_getitem.vjp
+def _(gy, y, x, *, index):
+    return (put(gy, index=index, shape=x.shape),)
+
+
+def getitem(x, *, index) -> Tensor:
+    """x[index]; integer arrays and integer Tensors select, and a repeated place collects its gradients."""
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple(p.data if isinstance(p, Tensor) else p for p in parts)
+    return _getitem(x, index=parts)
+
+
+@op
+def put(x, *, index, shape):
+    """The adjoint of getitem: zeros of `shape` to which x is added at `index`, repeated places adding up."""
+    y = xp(x).zeros(shape, x.dtype)
+    if all(p is None or p is Ellipsis or isinstance(p, int | slice) for p in index):
+        y[index] = x
+    else:
+        xp(x).add.at(y, index, x)
+    return y
+
+
+@put.vjp
+def _(gy, y, x, *, index, shape):
+    return (_getitem(gy, index=index),)
+
+
+@op
+def pad(x, *, widths, mode="constant"):
+    """x with `widths` = ((before, after), ...) more on each axis: zeros, or mode "reflect" (the border not repeated)."""
+    if mode == "reflect" and any(max(w) >= n for w, n in zip(widths, x.shape, strict=True) if any(w)):
+        raise ValueError(f"pad: reflection needs widths smaller than the axis, got {widths} for shape {x.shape}")
+    return xp(x).pad(x, widths, mode=mode)
+
+
+@pad.vjp
+def _(gy, y, x, *, widths, mode="constant"):
+    return (unpad(gy, widths=widths, mode=mode),)
+
+
+@op
+def unpad(x, *, widths, mode="constant"):
+    """The adjoint of pad: the inside of x, to which mode "reflect" adds the borders folded back."""
+    for axis, (before, after) in enumerate(widths):
+        x = xp(x).moveaxis(x, axis, 0)
+        n = len(x) - before - after
+        inside = x[before : before + n]
+        if mode == "reflect" and (before or after):
+            inside = inside.copy()
+            inside[1 : before + 1] += x[:before][::-1]
+            inside[n - 1 - after : n - 1] += x[before + n :][::-1]
+        x = xp(x).moveaxis(inside, 0, axis)
+    return x
+
+
+@unpad.vjp
+def _(gy, y, x, *, widths, mode="constant"):
+    return (pad(gy, widths=widths, mode=mode),)

@@ -1,0 +1,152 @@
+"""Optimizers over one flat parameter buffer, learning-rate schedules and the average of weights.
+
+    optimizer = Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    optimizer.minimize(loss)        # or: loss.backward(); optimizer.step(); optimizer.zero_grad()
+
+`minimize` differentiates the loss in this optimizer's parameters alone: a network that another optimizer trains is
+passed through, and the gradients of its weights are never computed. The arithmetic is in `kernels/reference/optim.py`.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from inachus.engine.nn.module import Module, flatten
+from inachus.engine.tensor import Tensor, grad
+from inachus.kernels import backend
+
+Schedule = Callable[[int], float]
+
+
+def linear_decay(lr: float, start: int, end: int) -> Schedule:
+    """lr until step `start`, then straight down to 0 at step `end`."""
+    return lambda step: lr * min(1.0, max(0.0, (end - step) / max(end - start, 1)))
+
+
+class Optimizer:
+    """Base: parameters in one buffer `flat`, their gradients in `gradient`, `state` arrays of the same length.
+
+    lr is a number or a schedule of the step, which counts from 0. Parameters that are frozen now are left out.
+    """
+
+    slots: tuple[str, ...] = ()  # names of the state arrays
+
+    def __init__(self, parameters: Sequence[Tensor], lr: float | Schedule):
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.flat = flatten(self.parameters)
+        self.gradient = np.zeros_like(self.flat)
+        self.arrays = {name: np.zeros_like(self.flat) for name in self.slots}
+        self.lr, self.steps = lr, 0
+
+    def rate(self) -> float:
+        """The learning rate of the coming step."""
+        return self.lr(self.steps) if callable(self.lr) else self.lr
+
+    def minimize(self, loss: Tensor) -> None:
+        """One step down the gradient of `loss`, whose graph is freed."""
+        self.step(grad(loss, self.parameters))
+
+    def step(self, gradients: Sequence[Tensor] | None = None) -> None:
+        """One step along `gradients`, by default the parameters' `.grad` (none counts as zero)."""
+        gradients = [p.grad for p in self.parameters] if gradients is None else gradients
+        i = 0
+        for p, g in zip(self.parameters, gradients, strict=True):
+            self.gradient[i : i + p.size] = 0 if g is None else g.data.reshape(-1)
+            i += p.size
+        lr = self.rate()
+        self.steps += 1
+        self.update(backend(self.flat), lr)
+
+    def update(self, kernels, lr: float) -> None:
+        """Changes `flat` in place by one kernel; what a subclass writes."""
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def zero_grad(self) -> None:
+        """Forgets the parameters' `.grad`."""
+        for p in self.parameters:
+            p.grad = None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The state arrays by name and the step count: with the parameters, all there is to save."""
+        return {**self.arrays, "steps": np.array(self.steps)}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Continues exactly where `state_dict()` was taken."""
+        for name, array in self.arrays.items():
+            array[...] = state[name]
+        self.steps = int(state["steps"])
+
+
+class SGD(Optimizer):
+    """v <- momentum v + g; p <- p - lr v."""
+
+    slots = ("velocity",)
+
+    def __init__(self, parameters, lr, momentum: float = 0.0):
+        super().__init__(parameters, lr)
+        self.momentum = momentum
+
+    def update(self, kernels, lr):
+        """One pass."""
+        kernels.sgd(self.flat, self.gradient, self.arrays["velocity"], lr, self.momentum)
+
+
+class Adam(Optimizer):
+    """Adam with bias correction, eps outside the root. Kingma and Ba (2015), algorithm 1."""
+
+    slots = ("m", "v")
+
+    def __init__(self, parameters, lr=1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8):
+        super().__init__(parameters, lr)
+        self.betas, self.eps = betas, eps
+
+    def update(self, kernels, lr):
+        """One pass."""
+        kernels.adam(self.flat, self.gradient, *self.arrays.values(), lr, *self.betas, self.eps, self.steps)
+
+
+class RMSProp(Optimizer):
+    """v <- alpha v + (1-alpha) g^2; p <- p - lr g / (sqrt(v) + eps). Tieleman and Hinton (2012)."""
+
+    slots = ("v",)
+
+    def __init__(self, parameters, lr=1e-2, alpha: float = 0.99, eps: float = 1e-8):
+        super().__init__(parameters, lr)
+        self.alpha, self.eps = alpha, eps
+
+    def update(self, kernels, lr):
+        """One pass."""
+        kernels.rmsprop(self.flat, self.gradient, self.arrays["v"], lr, self.alpha, self.eps)
+
+
+class EMA:
+    """Exponential moving average of a network's weights and running statistics, as a network of its own: `.network`.
+
+    a <- d a + (1-d) p with d = min(decay, (1+t) / (10+t)), so that the first steps are soon forgotten.
+    """
+
+    def __init__(self, network: Module, decay: float = 0.999):
+        self.source, self.network, self.decay, self.steps = network, copy.deepcopy(network).eval().freeze(), decay, 0
+        for t in self.network.parameters():
+            t.data = t.data.copy()  # its own array, not a view of the copied flat buffer
+        self.flat = flatten(self.network.parameters())
+
+    def update(self) -> None:
+        """Call once after each step of the network's optimizer."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        kernels = backend(self.flat)
+        kernels.ema(self.flat, flatten(self.source.parameters()), decay)
+        buffers = zip(self.network.named_buffers(), self.source.named_buffers(), strict=True)
+        for (_, average), (_, value) in buffers:
+            kernels.ema(average, value, decay)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The average by name, and the step count."""
+        return {**self.network.state_dict(), "steps": np.array(self.steps)}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Continues exactly where `state_dict()` was taken."""
+        self.network.load_state_dict({k: v for k, v in state.items() if k != "steps"})
+        self.steps = int(state["steps"])

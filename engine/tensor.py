@@ -1,0 +1,311 @@
+"""Tensor, the `op` decorator and `grad`: the whole of automatic differentiation.
+
+An op is two adjacent functions: arrays in, array out; then its rule (vector-Jacobian product), Tensors in, Tensors
+out. Because rules are written in ops, a gradient is a graph like any other and can be differentiated again.
+Not here: any mathematics (`ops/`), any loop over numbers (`kernels/`). Read `ops/arithmetic.py` next, then `ops/conv.py`.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from inachus.kernels import device, known
+
+Node = namedtuple("Node", "op inputs params saved")
+FREED = Node(None, (), {}, None)
+OPS: dict[str, "Op"] = {}  # every op by name: what the table of derivative tests must cover
+_recording = True
+
+
+class Tensor:
+    """An array that remembers how it was computed. `Tensor([[1, 2]])` is float32; arrays keep their dtype.
+
+    `requires_grad` makes it a leaf that `backward` and `grad` can reach. Arithmetic with raw arrays raises
+    TypeError: `constant(a)` and `t.detach()` are the only places where a gradient can stop.
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
+    __array_ufunc__ = None  # ndarray * Tensor comes to Tensor.__rmul__, which refuses it
+
+    def __init__(self, array: Any, requires_grad: bool = False):
+        if isinstance(array, Tensor):
+            raise TypeError("Tensor(Tensor): use t.detach() for the same numbers without their history")
+        self.data = array if known(array) else np.asarray(array, np.float32)
+        if not isinstance(self.data, np.ndarray) and isinstance(self.data, np.generic):
+            self.data = np.asarray(self.data)  # a reduction gives a scalar, a Tensor holds arrays
+        if requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(f"only floating-point tensors have gradients, this one is {self.data.dtype}")
+        self.requires_grad = requires_grad
+        self.grad: Tensor | None = None
+        self.node: Node | None = None
+
+    shape = property(lambda self: self.data.shape)
+    dtype = property(lambda self: self.data.dtype)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+
+    def numpy(self) -> np.ndarray:
+        """The numbers as a NumPy array, without their history."""
+        return self.data
+
+    def item(self) -> float:
+        """The one number of a one-element tensor."""
+        return self.data.item()
+
+    def detach(self) -> "Tensor":
+        """The same numbers as a constant: no gradient flows through."""
+        return Tensor(self.data)
+
+    def backward(self, gy: "Tensor | None" = None) -> None:
+        """Adds the gradient of this tensor to `.grad` of every leaf it was computed from; frees the graph."""
+        leaves = [t for t in _topological(self) if t.node is None]
+        for leaf, g in zip(leaves, grad(self, leaves, gy), strict=True):
+            leaf.grad = g if leaf.grad is None else Tensor(leaf.grad.data + g.data)
+
+    def sum(self, axis=None, keepdims=False) -> "Tensor":
+        """Sum over `axis` (None: all)."""
+        return ops.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis=None, keepdims=False) -> "Tensor":
+        """Mean over `axis` (None: all)."""
+        return ops.mean(self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape) -> "Tensor":
+        """The same numbers in another shape; one size may be -1."""
+        return ops.reshape(self, shape=shape[0] if isinstance(shape[0], tuple | list) else shape)
+
+    def transpose(self, *axes) -> "Tensor":
+        """Axes in another order; without arguments, reversed."""
+        if not axes:
+            axes = tuple(reversed(range(self.ndim)))
+        return ops.transpose(self, axes=axes[0] if isinstance(axes[0], tuple | list) else axes)
+
+    def __add__(self, other):
+        return ops.add(self, other)
+
+    def __radd__(self, other):
+        return ops.add(other, self)
+
+    def __sub__(self, other):
+        return ops.sub(self, other)
+
+    def __rsub__(self, other):
+        return ops.sub(other, self)
+
+    def __mul__(self, other):
+        return ops.mul(self, other)
+
+    def __rmul__(self, other):
+        return ops.mul(other, self)
+
+    def __truediv__(self, other):
+        return ops.div(self, other)
+
+    def __rtruediv__(self, other):
+        return ops.div(other, self)
+
+    def __pow__(self, other):
+        return ops.pow(self, other)
+
+    def __rpow__(self, other):
+        return ops.pow(other, self)
+
+    def __matmul__(self, other):
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other):
+        return ops.matmul(other, self)
+
+    def __neg__(self):
+        return ops.neg(self)
+
+    def __abs__(self):
+        return ops.abs(self)
+
+    def __getitem__(self, index):
+        return ops.getitem(self, index=index)
+
+    def __lt__(self, other):  # comparisons are not differentiable: they give plain boolean arrays
+        return self.data < _raw(other)
+
+    def __le__(self, other):
+        return self.data <= _raw(other)
+
+    def __gt__(self, other):
+        return self.data > _raw(other)
+
+    def __ge__(self, other):
+        return self.data >= _raw(other)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __float__(self):
+        return float(self.data)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype, copy=copy)
+
+    def __repr__(self):
+        return f"Tensor(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})\n{self.data}"
+
+
+def _raw(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def constant(array: Any, dtype: Any = None) -> Tensor:
+    """A Tensor without a gradient, the explicit way in for data, masks and weights. Lists become float32."""
+    t = Tensor(array)
+    return t if dtype is None or t.dtype == dtype else Tensor(t.data.astype(dtype))
+
+
+class Op:
+    """A differentiable function: a forward on arrays, a rule on Tensors, and for fused ops a composite twin."""
+
+    def __init__(self, forward: Callable, saves: bool = False):
+        self.forward, self.saves, self.rule, self.twin = forward, saves, None, None
+        self.__name__, self.__doc__ = forward.__name__, forward.__doc__
+        OPS[self.__name__] = self
+
+    def vjp(self, rule: Callable) -> Callable:
+        """Sets the rule (gy, y, *inputs, **params) -> one entry an input: a Tensor, None for no gradient, or a
+        function without arguments that computes it, called only if somebody wants that gradient."""
+        self.rule = rule
+        return rule
+
+    def composite(self, twin: Callable) -> Callable:
+        """Sets the definition in other ops: what `create_graph` differentiates instead of the fused rule."""
+        self.twin = twin
+        return twin
+
+    def __call__(self, *inputs: Any, **params: Any) -> Tensor:
+        tensors = _admit(self.__name__, inputs)
+        arrays = [None if t is None else t.data for t in tensors]
+        out = self.forward(*arrays, **params)
+        data, saved = out if self.saves else (out, None)
+        y = Tensor(data)
+        if _recording and any(t is not None and t.requires_grad for t in tensors):
+            y.requires_grad, y.node = True, Node(self, tensors, params, saved)
+        return y
+
+
+def op(forward: Callable | None = None, *, saves: bool = False) -> Any:
+    """Decorator: makes a function of arrays (positional) and static parameters (keyword-only) differentiable.
+
+    With `saves` the function returns (y, saved) and its rule also gets `saved=`: arrays for a fused backward kernel.
+    """
+    return Op(forward, saves) if forward else lambda f: Op(f, saves)
+
+
+def _admit(name: str, inputs: Sequence[Any]) -> tuple[Tensor | None, ...]:
+    """Checks the inputs of an op: no raw arrays, one float dtype, one device; numbers become constants of that dtype."""
+    first = next((t for t in inputs if isinstance(t, Tensor) and t.data.dtype.kind == "f"), None)
+    admitted = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            if first is not None and x.dtype != first.dtype and x.dtype.kind == "f":
+                raise TypeError(f"{name}: mixed dtypes {first.dtype} and {x.dtype}; convert with constant(a, dtype)")
+            if first is not None and device(x.data) != device(first.data):
+                raise TypeError(f"{name}: tensors on {device(first.data)} and {device(x.data)}; move one of them")
+        elif isinstance(x, bool | int | float):
+            x = Tensor(np.asarray(x, np.float32 if first is None else first.dtype))
+        elif x is not None:
+            raise TypeError(f"{name}: got a raw {type(x).__name__}; wrap it in constant(...) to say that no gradient flows")
+        admitted.append(x)
+    return tuple(admitted)
+
+
+def grad(y: Tensor, xs: Sequence[Tensor], gy: Tensor | None = None, create_graph: bool = False) -> list[Tensor]:
+    """Gradients of sum(y * gy) with respect to each tensor of `xs`, zeros where y does not depend on it.
+
+    gy defaults to ones. With `create_graph` the gradients are themselves differentiable, to any order, and the
+    graph stays; without it every node is freed as soon as it was used. Only what leads to `xs` is computed.
+    """
+    return _sweep(y, list(xs), gy, create_graph)
+
+
+def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, stop: bool = False) -> list[Tensor]:
+    """`grad`; with `stop`, partial derivatives: paths from one of the xs through another one do not count."""
+    if gy is not None and gy.shape != y.shape:
+        raise ValueError(f"grad: gy has shape {gy.shape} but y has {y.shape}")
+    targets = {id(x) for x in xs}
+    order = _topological(y, targets if stop else frozenset())
+    leads = set(targets)  # tensors through which some x is reached; ids are safe while `alive` holds the tensors
+    for t in order:
+        if t.node and id(t) not in leads and any(id(i) in leads for i in t.node.inputs):
+            leads.add(id(t))
+    pending = {id(y): gy if gy is not None else Tensor(np.ones_like(y.data))}
+    with _record(create_graph):
+        while order:
+            t = order.pop()
+            if t.node is None or id(t) not in leads or id(t) not in pending or (stop and id(t) in targets):
+                continue
+            gt = pending[id(t)] if id(t) in targets else pending.pop(id(t))
+            for x, g in _pull(t, gt, leads, create_graph):
+                pending[id(x)] = pending[id(x)] + g if id(x) in pending else g
+            if not create_graph:
+                t.node = FREED
+    return [pending[id(x)] if id(x) in pending else Tensor(np.zeros_like(x.data)) for x in xs]
+
+
+def _pull(t: Tensor, gt: Tensor, leads: set[int], create_graph: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """(input, its gradient) for the inputs of t's op that lead to a wanted tensor."""
+    op, inputs, params, saved = t.node
+    wanted = [x for x in inputs if x is not None and id(x) in leads]
+    if create_graph and op.twin:
+        unique = list({id(x): x for x in wanted}.values())
+        yield from zip(unique, _sweep(op.twin(*inputs, **params), unique, gt, True, stop=True), strict=True)
+        return
+    extra = {"saved": saved} if op.saves else {}
+    for x, g in zip(inputs, op.rule(gt, t, *inputs, **params, **extra), strict=True):
+        if x is None or id(x) not in leads:
+            continue
+        g = g() if callable(g) else g
+        if g is None:
+            continue
+        if g.shape != x.shape:
+            raise ValueError(f"rule of {op.__name__}: gradient of shape {g.shape} for an input of shape {x.shape}")
+        yield x, g
+
+
+def _topological(y: Tensor, stop: set[int] | frozenset[int] = frozenset()) -> list[Tensor]:
+    """Tensors that y depends on and that have a gradient, inputs before outputs; iterative, so depth is no limit."""
+    order, seen, stack = [], set(), [(y, False)]
+    while stack:
+        t, ready = stack.pop()
+        if ready:
+            order.append(t)
+        elif id(t) not in seen and t.requires_grad:
+            seen.add(id(t))
+            if t.node is FREED:
+                raise RuntimeError("this graph was freed by an earlier grad() or backward(): compute it again, "
+                                   "or keep it with create_graph=True")
+            stack.append((t, True))
+            if t.node and id(t) not in stop:
+                stack.extend((x, False) for x in t.node.inputs if x is not None)
+    return order
+
+
+@contextmanager
+def _record(on: bool) -> Iterator[None]:
+    global _recording
+    before, _recording = _recording, on
+    try:
+        yield
+    finally:
+        _recording = before
+
+
+def no_grad(on: bool = True):
+    """Context in which nothing is recorded: for sampling and evaluation. no_grad(False) changes nothing."""
+    return _record(_recording and not on)
+
+
+from inachus.engine import ops  # last, because ops are made of Tensors, and Tensor's operators are ops

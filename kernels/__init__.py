@@ -1,0 +1,59 @@
+"""Arrays in, arrays out: which backend computes an array, and nothing about Tensors.
+
+A backend is a module; every backend exports the same names with the same signatures, and `reference` is their
+definition. The array knows where it lives, so dispatch is `backend(x).conv2d(x, w, stride, pad)`.
+Read `reference.py` next.
+"""
+
+if not __name__.startswith("inachus."):
+    raise ImportError("import inachus.kernels, not kernels: two names would make two different Tensor classes")
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+HOSTS = {"reference": "inachus.kernels.reference"}  # what may compute NumPy arrays, best last
+_host: ModuleType | None = None
+
+
+def use_host(name: str) -> ModuleType:
+    """Selects the backend of NumPy arrays, one of `HOSTS`, for the whole process; raises KeyError for another."""
+    global _host
+    _host = import_module(HOSTS[name])
+    return _host
+
+
+def host() -> ModuleType:
+    """The selected backend of NumPy arrays; the best one if none was selected."""
+    return _host or use_host(next(reversed(HOSTS)))
+
+
+def backend(x: Any) -> ModuleType:
+    """The module whose kernels compute `x`. Raises TypeError for an array that no backend knows."""
+    if isinstance(x, numpy.ndarray | numpy.generic):
+        return host()
+    raise TypeError(f"no backend computes {type(x).__module__}.{type(x).__name__}; NumPy arrays are known")
+
+
+def xp(x: Any) -> ModuleType:
+    """The array module of `x` (`numpy`), for maths so simple that it needs no kernel."""
+    backend(x)
+    return numpy
+
+
+def known(x: Any) -> bool:
+    """True for an array that some backend computes."""
+    return isinstance(x, numpy.ndarray | numpy.generic)
+
+
+def device(x: Any) -> str:
+    """Where `x` lives: "host"."""
+    backend(x)
+    return "host"
+
+
+def cuda_available() -> bool:
+    """True if a CUDA backend is installed and finds a device."""
+    return False

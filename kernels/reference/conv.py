@@ -1,0 +1,121 @@
+"""Convolution and its two gradients in NumPy. Not here: the rules that combine them (`engine/ops/conv.py`).
+
+Windows are gathered into columns, block by block so that the column buffer stays in cache, and multiplied once:
+BLAS does the work. Read `conv2d` and `conv2d_dw` first, then `conv2d_dx`, which is also the transposed convolution.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+COLUMN_FLOATS = 1 << 20  # the column buffer of one block: 4 MB of float32
+
+
+def conv2d(x, w, stride, pad):
+    """y[n,oh,ow,o] = sum over kh,kw,c of x[n, oh S+kh-P, ow S+kw-P, c] w[kh,kw,c,o], x zero outside."""
+    KH, KW, C, O = w.shape
+    N, H, W, _ = x.shape
+    OH, OW = ((n + 2 * pad - k) // stride + 1 for n, k in ((H, KH), (W, KW)))
+    w = w.reshape(-1, O)
+    y = np.empty((N, OH, OW, O), x.dtype)
+    for i, j, cols in _columns(x, KH, KW, stride, (pad, pad), (pad, pad)):
+        np.matmul(cols, w, out=y[i:j].reshape(-1, O))  # (rows, KH*KW*C) . (KH*KW*C, O)
+    return y
+
+
+def conv2d_dw(x, gy, khw, stride, pad):
+    """Gradient of conv2d in w: gw[kh,kw,c,o] = sum over n,oh,ow of x[n, oh S+kh-P, ow S+kw-P, c] gy[n,oh,ow,o]."""
+    (KH, KW), C, O = khw, x.shape[3], gy.shape[3]
+    gw = np.zeros((KH * KW * C, O), x.dtype)
+    for i, j, cols in _columns(x, KH, KW, stride, (pad, pad), (pad, pad), 2 * COLUMN_FLOATS):
+        gw += cols.T @ gy[i:j].reshape(-1, O)  # (KH*KW*C, rows) . (rows, O)
+    return gw.reshape(KH, KW, C, O)
+
+
+def conv2d_dx(gy, w, hw, stride, pad):
+    """Gradient of conv2d in x, and the transposed convolution: gx[n, oh S+kh-P, ow S+kw-P, c] += gy[n,oh,ow,o] w.
+
+    `hw` is (H, W) of gx, because the stride makes several sizes possible. Two algorithms, the cheaper one runs:
+    `_dx_phases` multiplies by the zeros around gy, `_dx_scatter` writes every pixel KH*KW/S^2 times.
+    """
+    KH, KW = w.shape[:2]
+    _, OH, OW, _ = gy.shape
+    (_, Q, TH), (_, R, TW) = _phases(hw[0], KH, stride, pad), _phases(hw[1], KW, stride, pad)
+    work = Q * R * TH * TW * stride**2 / (OH * OW * KH * KW)  # multiplications, relative to the useful ones
+    return (_dx_phases if work < 1.4 else _dx_scatter)(gy, w, hw, stride, pad)
+
+
+def _dx_scatter(gy, w, hw, stride, pad):
+    """col2im: one GEMM to the columns, then each kernel tap adds its plane to the strided pixels it came from."""
+    (N, OH, OW, O), (KH, KW, C, _), (H, W), S = gy.shape, w.shape, hw, stride
+    gx = np.empty((N, H, W, C), gy.dtype)
+    wt = w.reshape(-1, O).T  # (O, KH*KW*C)
+    n = min(N, max(1, COLUMN_FLOATS // (OH * OW * KH * KW * C)))
+    padded = np.empty((n, max(H + 2 * pad, (OH - 1) * S + KH), max(W + 2 * pad, (OW - 1) * S + KW), C), gy.dtype)
+    buffer = np.empty((n * OH * OW, KH * KW * C), gy.dtype)
+    for i in range(0, N, n):
+        part = gy[i : i + n].reshape(-1, O)
+        cols = np.matmul(part, wt, out=buffer[: len(part)]).reshape(-1, OH, OW, KH, KW, C)
+        block = padded[: len(cols)]
+        block[...] = 0
+        for kh in range(KH):
+            for kw in range(KW):
+                block[:, kh : kh + S * OH : S, kw : kw + S * OW : S] += cols[:, :, :, kh, kw]
+        gx[i : i + n] = block[:, pad : pad + H, pad : pad + W]
+    return gx
+
+
+def _dx_phases(gy, w, hw, stride, pad):
+    """A transposed convolution is a stride-1 convolution to S*S*C channels, shuffled into S x S pixels of C channels."""
+    (N, OH, OW, O), (KH, KW, C, _), (H, W), S = gy.shape, w.shape, hw, stride
+    (q0, Q, TH), (r0, R, TW) = _phases(H, KH, S, pad), _phases(W, KW, S, pad)
+    taps = np.zeros((TH * S, TW * S, C, O), w.dtype)  # kernel row S t + a is tap t of phase a; missing ones are zero
+    taps[:KH, :KW] = w
+    taps = taps.reshape(TH, S, TW, S, C, O)[::-1, :, ::-1].transpose(1, 3, 4, 0, 2, 5)  # (S, S, C, TH, TW, O)
+    taps = taps.reshape(S * S * C, TH * TW * O).T
+    gx = np.empty((N, H, W, C), gy.dtype)
+    around = (TH - 1 - q0, q0 + Q - OH), (TW - 1 - r0, r0 + R - OW)  # coarse row q0 + q sees gy rows q0+q-TH+1 .. q0+q
+    for i, j, cols in _columns(gy, TH, TW, 1, *around):
+        z = (cols @ taps).reshape(j - i, Q, R, S, S, C)
+        for a in range(S):
+            y, q = _phase_start(a, q0, S, pad)
+            for b in range(S):
+                x, r = _phase_start(b, r0, S, pad)
+                part = gx[i:j, y::S, x::S]
+                part[...] = z[:, q : q + part.shape[1], r : r + part.shape[2], a, b]
+    return gx
+
+
+def _phases(h, k, S, P):
+    """Pixel row y of gx lies at y+P = S q + a: the first coarse row q, the number of them, and taps t of k = S t + a."""
+    first = P // S
+    return first, (h - 1 + P) // S + 1 - first, -(-k // S)
+
+
+def _phase_start(a, q0, S, P):
+    """First pixel row of phase `a` that the pad does not cut off, and its coarse row, counted from q0."""
+    y = S * q0 + a - P
+    return (y, 0) if y >= 0 else (y + S, 1)
+
+
+def _columns(x, KH, KW, S, rows, cols, floats=COLUMN_FLOATS):
+    """Yields (i, j, columns): the windows of images i..j-1 as rows (images*OH*OW, KH*KW*C) of one buffer.
+
+    `rows` and `cols` are the zeros put before and after; negative numbers cut off. A window row is one run of KW*C
+    numbers of the padded images, so the windows are a view, and gathering them is one copy.
+    """
+    N, H, W, C = x.shape
+    (top, bottom), (left, right) = rows, cols
+    h, v = H + top + bottom, W + left + right
+    OH, OW = (h - KH) // S + 1, (v - KW) // S + 1
+    n = min(N, max(1, floats // (OH * OW * KH * KW * C)))
+    padded = np.zeros((n, h, v, C), x.dtype)
+    inside = padded[:, max(0, top) : h - max(0, bottom), max(0, left) : v - max(0, right)]
+    x = x[:, max(0, -top) : H + min(0, bottom), max(0, -left) : W + min(0, right)]
+    a, b, c, d = padded.strides
+    windows = as_strided(padded, (n, OH, OW, KH, KW * C), (a, b * S, c * S, b, d), writeable=False)
+    buffer = np.empty(windows.shape, x.dtype)
+    for i in range(0, N, n):
+        j = min(i + n, N)
+        inside[: j - i] = x[i:j]
+        np.copyto(buffer[: j - i], windows[: j - i])
+        yield i, j, buffer[: j - i].reshape(-1, KH * KW * C)

@@ -1,0 +1,53 @@
+"""One update of a flat parameter buffer, in place: `p`, its gradient `g` and the optimizer's own buffers, all (n,).
+
+Blocked, so that a chain of NumPy operations reads memory once. Conventions are PyTorch's: eps outside the root.
+"""
+
+import numpy as np
+
+from inachus.kernels.reference.norm import ROW_FLOATS
+
+
+def _blocks(p):
+    return (slice(i, i + ROW_FLOATS) for i in range(0, p.size, ROW_FLOATS))
+
+
+def sgd(p, g, v, lr, momentum):
+    """v <- momentum v + g; p <- p - lr v. Polyak (1964)."""
+    for i in _blocks(p):
+        v[i] *= momentum
+        v[i] += g[i]
+        p[i] -= lr * v[i]
+
+
+def rmsprop(p, g, v, lr, alpha, eps):
+    """v <- alpha v + (1-alpha) g^2; p <- p - lr g / (sqrt(v) + eps). Tieleman and Hinton (2012)."""
+    for i in _blocks(p):
+        v[i] *= alpha
+        v[i] += (1 - alpha) * np.square(g[i])
+        d = np.sqrt(v[i])
+        d += eps
+        p[i] -= lr * g[i] / d
+
+
+def adam(p, g, m, v, lr, beta1, beta2, eps, t):
+    """Adam with bias correction at step t = 1, 2, ...: p <- p - lr mhat / (sqrt(vhat) + eps). Kingma and Ba (2015)."""
+    step, root = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+    for i in _blocks(p):
+        m[i] += (1 - beta1) * (g[i] - m[i])
+        v[i] *= beta2
+        d = np.square(g[i])
+        d *= 1 - beta2
+        v[i] += d
+        np.sqrt(v[i], out=d)
+        d /= root
+        d += eps
+        np.divide(m[i], d, out=d)
+        d *= step
+        p[i] -= d
+
+
+def ema(a, p, decay):
+    """a <- decay a + (1-decay) p."""
+    for i in _blocks(p):
+        a[i] += (1 - decay) * (p[i] - a[i])

@@ -1,0 +1,34 @@
+"""DCGAN: the same step as `gan.py` with convolutional networks (`models/nets/dcgan.py`).
+
+Radford, Metz and Chintala (2016), section 4. Weights N(0, 0.02), scales N(1, 0.02), Adam 2e-4 with beta1 0.5.
+"""
+
+from dataclasses import dataclass
+
+from inachus.engine.nn import init
+from inachus.models.generation import gan
+from inachus.models.nets import dcgan
+from inachus.models.settings import setting
+
+
+@dataclass
+class Settings(gan.Settings):
+    """What `--set` can change."""
+
+    width: int = setting(64, "channels of the layer next to the picture; they double inwards", low=1)
+    upsample: str = setting("transpose", "transposed convolution, or pixels doubled and convolved", tuple(dcgan.DOUBLE))
+
+
+class DCGAN(gan.GAN):
+    """The GAN of `gan.py` with convolutions."""
+
+    Settings = Settings
+
+    def networks(self):
+        """(generator, discriminator) for the size and channels of the data."""
+        s, (size, _, channels) = self.settings, self.shape
+        return dcgan.generator(s.z, size, channels, s.width, s.upsample), dcgan.discriminator(size, channels, s.width)
+
+    def initialisers(self):
+        """N(0, 0.02) for weights, N(1, 0.02) for the norms' scales."""
+        return init.normal(0.02), init.normal(0.02, 1.0)

@@ -1,0 +1,103 @@
+"""The original GAN, and the step that the other adversarial models share.
+
+Goodfellow et al. (2014), "Generative adversarial nets": algorithm 1, k steps of the discriminator, then one of the
+generator. The networks are the course's MLPs (`models/nets/mlp.py`). Deviations from the paper: Adam instead of
+momentum, leaky ReLU and batch norm instead of maxout and dropout. Read `dcgan.py` next, which changes only the networks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inachus.engine import constant, losses, no_grad, ops
+from inachus.engine.nn import init
+from inachus.engine.optim import EMA, Adam
+from inachus.engine.random import Generator
+from inachus.models.nets import mlp
+from inachus.models.settings import setting
+
+
+@dataclass
+class Settings:
+    """What `--set` can change."""
+
+    z: int = setting(100, "size of the noise", low=1)
+    prior: str = setting("normal", "distribution of the noise: N(0,1) or U(-1,1)", ("normal", "uniform"))
+    k: int = setting(1, "discriminator steps for each generator step", low=1)
+    loss: str = setting("non-saturating", "what the generator minimises", ("non-saturating", "minimax"))
+    lr: float = setting(2e-4, "learning rate of both networks", low=0)
+    beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
+    ema: float = setting(0.999, "decay of the generator's average, which makes the samples", low=0, high=1)
+    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0)
+    channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
+
+
+class GAN:
+    """min over G, max over D of E log D(x) + E log(1 - D(G(z))), D(x) = sigmoid(logit)."""
+
+    Settings = Settings
+
+    def __init__(self, shape: tuple[int, ...], classes: int = 0, seed: int = 0, settings: Settings | None = None):
+        """`shape` of one item: (H, W, C) for pictures, (2,) for points; `classes` is how many labels the data has."""
+        self.settings = settings or self.Settings()
+        self.shape, self.classes, self.rng = tuple(shape), classes, Generator(seed)
+        self.G, self.D = self.networks()
+        for name, network in (("G", self.G), ("D", self.D)):
+            network.initialize(self.rng.spawn(name), *self.initialisers())
+        betas = self.settings.beta1, 0.999
+        self.g_optimizer = Adam(self.G.parameters(), self.settings.lr, betas)
+        self.d_optimizer = Adam(self.D.parameters(), self.settings.lr, betas)
+        self.average = EMA(self.G, self.settings.ema)
+
+    def networks(self):
+        """(generator, discriminator)."""
+        return mlp.generator(self.settings.z, self.shape), mlp.discriminator(int(np.prod(self.shape)))
+
+    def initialisers(self):
+        """Of the weights, and of the norms' scales (None: 1)."""
+        return init.glorot(), None
+
+    @property
+    def batches(self) -> int:
+        """How many batches one step takes: a fresh one for each discriminator step."""
+        return self.settings.k
+
+    def step(self, batch) -> dict[str, float]:
+        """k discriminator steps, then one generator step through the discriminator as it now is."""
+        for i, part in enumerate(batch.split(self.settings.k)):
+            real = constant(part.items)
+            with no_grad(i < self.settings.k - 1):  # only the last fake is differentiated
+                fake = self.G(self.noise(len(real), self.rng))
+            s_real, s_fake = self.D(real), self.D(fake.detach())
+            d_loss = self.d_loss(s_real, s_fake)
+            self.d_optimizer.minimize(d_loss)
+        g_loss = self.g_loss(self.D(fake))
+        self.g_optimizer.minimize(g_loss)
+        self.average.update()
+        outputs = {"D(x)": ops.sigmoid(s_real), "D(G(z))": ops.sigmoid(s_fake)}
+        return {"d_loss": d_loss.item(), "g_loss": g_loss.item(), **{k: float(v.data.mean()) for k, v in outputs.items()}}
+
+    def d_loss(self, s_real, s_fake):
+        """-E log D(x) - E log(1 - D(G(z)))."""
+        return losses.bce_with_logits(s_real, 1.0) + losses.bce_with_logits(s_fake, 0.0)
+
+    def g_loss(self, s_fake):
+        """-E log D(G(z)), or for minimax E log(1 - D(G(z))), whose gradient vanishes when D wins."""
+        if self.settings.loss == "minimax":
+            return -losses.bce_with_logits(s_fake, 0.0)
+        return losses.bce_with_logits(s_fake, 1.0)
+
+    def noise(self, n: int, rng: Generator):
+        """z (n, z) from the prior."""
+        shape = n, self.settings.z
+        return constant(rng.normal(shape) if self.settings.prior == "normal" else rng.uniform(shape, -1, 1))
+
+    def sample(self, n: int, *, seed: int = 0, z=None) -> np.ndarray:
+        """n items as float32, pictures in [-1, 1], from the averaged generator; the same seed gives the same z."""
+        z = self.noise(n, Generator(seed).spawn("sample")) if z is None else z
+        with no_grad():
+            return self.average.network(z).numpy()
+
+    def preview(self) -> dict:
+        """Samples on fixed noise, as the training loop draws them."""
+        return {"items": self.sample(64 if len(self.shape) == 3 else 2500), "columns": 8, "titles": None}

@@ -1,0 +1,66 @@
+"""Settings of a model: a dataclass whose fields say what they mean and what they may be; `--set key=value` reads it.
+
+    @dataclass
+    class Settings:
+        z: int = setting(100, "size of the noise", low=1)
+"""
+
+import dataclasses
+import difflib
+import math
+from typing import Any
+
+from inachus.engine.errors import UsageError
+
+
+def setting(default: Any, meaning: str, choices: tuple[str, ...] = (), low: float = -math.inf, high: float = math.inf) -> Any:
+    """A field with its meaning and its legal values: one of `choices`, or a number from `low` to `high`."""
+    return dataclasses.field(default=default, metadata={"meaning": meaning, "choices": choices, "low": low, "high": high})
+
+
+def parse(cls: type, pairs: list[str]) -> Any:
+    """An instance of the settings class from ["key=value", ...]. Raises one UsageError that names every problem."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values, problems = {}, []
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            problems.append(f"'{pair}' is not of the form key=value")
+        elif key not in fields:
+            problems.append(f"unknown setting '{key}'{nearest(key, fields)}")
+        else:
+            try:
+                values[key] = _value(fields[key], text)
+            except ValueError as e:
+                problems.append(f"{key}: {e}")
+    if problems:
+        raise UsageError("; ".join(problems))
+    return cls(**values)
+
+
+def nearest(word: str, known: Any) -> str:
+    """The end of a message about an unknown word: the most similar known one, or all of them."""
+    close = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _value(field: Any, text: str) -> Any:
+    """The text as a value of the field's type. Raises ValueError with what was expected."""
+    rule = field.metadata
+    if isinstance(field.default, bool):
+        if text.lower() not in TRUTH:
+            raise ValueError(f"expected true or false, got '{text}'")
+        return TRUTH[text.lower()]
+    kind = type(field.default)
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"expected {'a whole number' if kind is int else 'a number'}, got '{text}'") from None
+    if rule["choices"] and value not in rule["choices"]:
+        raise ValueError(f"'{text}' is none of {', '.join(rule['choices'])}")
+    if kind is not str and not rule["low"] <= value <= rule["high"]:
+        raise ValueError(f"{text} is outside {rule['low']:g} to {rule['high']:g}")
+    return value
