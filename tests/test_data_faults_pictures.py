@@ -1,4 +1,4 @@
-"""Pictures, zips and folders that lie, are damaged or mean harm: one DataError naming the file, bounded cost."""
+"""Pictures, zips and folders that lie, are damaged or mean harm: one DataError naming the file."""
 
 import os
 import struct
@@ -64,16 +64,18 @@ def test_formats_outside_the_list_stay_closed(tmp_path):
 
 
 def png_declaring(width: int, height: int) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    head = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    data = b"IDAT" + zlib.compress(bytes(100))
-    return b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100)))
 
 
-@pytest.mark.parametrize("width, height", [(10_000, 10_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (7072, 7072)])
-def test_decompression_bombs(tmp_path, width, height):
+@pytest.mark.parametrize("side", [7072, 10_000, 30_000, 2**31 - 1])
+def test_decompression_bombs(tmp_path, side):
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "a.png").write_bytes(png_declaring(width, height))
+    (tmp_path / "set" / "a.png").write_bytes(png_declaring(side, side))
     refused(tmp_path / "set", r"a\.png")
     refused(tmp_path / "set", r"a\.png", size=8)
 

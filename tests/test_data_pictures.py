@@ -1,4 +1,4 @@
-"""Folders and zips of pictures: their order, classes and splits, and the conversions each picture may need."""
+"""Folders and zips of pictures: order, classes and splits, and the conversions a picture may need."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,10 @@ def test_a_source_without_the_split_says_so(tmp_path):
         load(write_tree(tmp_path / "tested", ["test/a.png"]))
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=6), max_size=8, unique=True))
+FILE_NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=6)
+
+
+@given(st.lists(FILE_NAMES, max_size=8, unique=True))
 def test_natural_order_is_total(names):
     ordered = sorted(((name,) for name in names), key=natural)
     assert ordered == sorted(((name,) for name in reversed(names)), key=natural)
@@ -63,7 +66,10 @@ def test_numbers_sort_by_value():
 
 def test_limit_spreads_over_the_classes(tmp_path):
     folder = write_tree(tmp_path, [f"{c}/{i}.png" for c in "abc" for i in range(6)])
-    assert load(folder, limit=6).labels.tolist() == [0, 0, 1, 1, 2, 2]
+    seen = []
+    dataset = load(folder, limit=6, progress=lambda *now: seen.append(now))
+    assert dataset.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert seen == [(done, 6) for done in range(1, 7)]
     assert len(load(folder, limit=99)) == 18
 
 
@@ -97,8 +103,12 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     assert one(tmp_path, encoded(Image.fromarray(values)), size=1, channels=3).shape == (1, 1, 3)
 
 
+# orientation -> the corner (row, column) where the picture's first pixel is shown
+CORNERS = {2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("orientation", CORNERS)
 def test_exif_orientation_is_applied(tmp_path, orientation, format):
     image = Image.new("L", (24, 16), 255)
     image.paste(0, (0, 0, 8, 8))  # a black mark in one corner tells all eight apart
@@ -106,8 +116,8 @@ def test_exif_orientation_is_applied(tmp_path, orientation, format):
     exif[0x0112] = orientation
     dataset = one(tmp_path, encoded(image.convert("RGB"), format, exif=exif), channels=1)
     assert dataset.shape == ((24, 16, 1) if orientation >= 5 else (16, 24, 1))
-    corner = {2: (0, -4), 3: (-4, -4), 4: (-4, 0), 5: (0, 0), 6: (0, -4), 7: (-4, -4), 8: (-4, 0)}[orientation]
-    assert dataset.items[0, corner[0] + (corner[0] == 0) * 3, corner[1] + (corner[1] == 0) * 3, 0] < 60
+    assert dataset.items[0, *CORNERS[orientation], 0] < 60
+    assert (dataset.items < 60).sum() == 8 * 8
     assert "1 of 1 pictures turned as their EXIF orientation says" in dataset.notes
 
 
@@ -122,7 +132,8 @@ def test_every_allowed_format_is_read(tmp_path, format, mode):
 
 def test_the_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("L", (4, 4), value) for value in (10, 200)]
-    dataset = one(tmp_path, encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "a.gif", channels=1)
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    dataset = one(tmp_path, animation, "a.gif", channels=1)
     assert (dataset.items == 10).all()
     assert "1 of 1 pictures reduced to the first frame of an animation" in dataset.notes
 

@@ -13,8 +13,8 @@ from test_data_writers import write_mnist_folder, write_tree
 
 from inachus.engine.data import MIXTURES, check, list_sources, load
 from inachus.engine.data import fetch as fetch_names
+from inachus.engine.data.cache import REMOTES, Remote, download
 from inachus.engine.data.drawn import draw_digits
-from inachus.engine.data.fetch import Remote, download
 from inachus.engine.errors import DataError, UsageError
 
 REAL = os.environ.get("INACHUS_DATA")
@@ -107,7 +107,7 @@ def test_a_named_set_is_found_and_fitted(tmp_path, rng, monkeypatch):
     np.testing.assert_array_equal(kept.items, train.items[[0, 3, 6, 9]])
     np.testing.assert_array_equal(kept.labels, [0, 3, 6, 9])
     assert load(tmp_path / "data" / "mnist").fingerprint == train.fingerprint
-    assert str(tmp_path / "data" / "mnist") in dict((row[0], row[2]) for row in list_sources())["mnist"]
+    assert str(tmp_path / "data" / "mnist") in {row[0]: row[2] for row in list_sources()}["mnist"]
 
 
 def test_a_flat_folder_cannot_pass_for_the_wrong_set(tmp_path, rng, monkeypatch):
@@ -157,7 +157,11 @@ def server(tmp_path):
         def log_message(self, *arguments):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as http:
+    class QuietServer(ThreadingHTTPServer):
+        def handle_error(self, *arguments):
+            """A client that hangs up early is what one test is about."""
+
+    with QuietServer(("127.0.0.1", 0), Quiet) as http:
         thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{http.server_port}", folder
@@ -186,9 +190,10 @@ def test_download_keeps_only_what_has_the_right_checksum(server, tmp_path):
 def test_fetch_fills_the_cache_and_load_finds_it(server, tmp_path, rng, monkeypatch):
     url, folder = server
     write_mnist_folder(folder, rng)
-    remotes = [Remote(p.name, "http://127.0.0.1:9/", md5(p.read_bytes()).hexdigest()) for p in folder.iterdir()]
-    monkeypatch.setitem(sys.modules["inachus.engine.data.fetch"].REMOTES, "mnist", tuple(remotes))
-    with pytest.raises(DataError, match="download .* failed"):
+    sums = {path.name: md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    nowhere = "http://127.0.0.1:9/"
+    monkeypatch.setitem(REMOTES, "mnist", tuple(Remote(name, nowhere, sums[name]) for name in sums))
+    with pytest.raises(DataError, match=r"download .* failed"):
         load("mnist", download=True)
     assert fetch_names("mnist", mirror=url) == tmp_path / "cache" / "mnist"
     assert len(load("mnist")) == 12
@@ -211,14 +216,26 @@ def test_check_lists_every_odd_file(tmp_path):
     assert "9x9, where 30 of 31 are 8x8" in reasons["large.png"]
     assert "HTML" in reasons["page.jpg"]
     assert "31 readable pictures, 4 odd files" in findings.summary
+
+
+def test_check_reads_both_splits_of_array_files(tmp_path, rng):
     assert check("mixture-ring8") == []
-    assert check(tmp_path / "set" / "notes.txt")[0][0].endswith("notes.txt")
+    assert check("mnist")[0][1].endswith("`inachus data fetch mnist`")
+    write_mnist_folder(tmp_path / "mine", rng)
+    findings = check(tmp_path / "mine")
+    assert findings == [] and "12 pictures" in findings.summary and "5 pictures" in findings.summary
+    (tmp_path / "mine" / "t10k-labels-idx1-ubyte").write_bytes(b"<html>")
+    assert "HTML" in check(tmp_path / "mine")[0][1]
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3, 3), np.uint8))
+    assert check(tmp_path / "a.npz") == []
+    (tmp_path / "notes.txt").write_text("hello")
+    assert len(check(tmp_path / "notes.txt")) == 1
 
 
 def test_importing_the_room_is_light():
     code = "import sys, inachus.engine.data; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numba", "cupy", "torch", "tqdm"} & set(loaded)
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numba", "cupy", "torch", "tqdm"} & set(child.stdout.split())
 
 
 # --- real data ---------------------------------------------------------------------------------------------

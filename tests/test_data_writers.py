@@ -21,7 +21,8 @@ def idx_bytes(array: np.ndarray) -> bytes:
 def write_mnist_folder(folder, rng, train=12, test=5):
     folder.mkdir(parents=True, exist_ok=True)
     for prefix, count in (("train", train), ("t10k", test)):
-        pictures, labels = rng.integers(0, 256, (count, 9, 7), np.uint8), np.arange(count, dtype=np.uint8) % 10
+        pictures = rng.integers(0, 256, (count, 9, 7), np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
         (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(pictures)))
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
 

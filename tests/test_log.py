@@ -49,6 +49,8 @@ def test_resuming_removes_the_future(tmp_path):
     assert steps(tmp_path) == [0, 10, 20, 30]
     Log(tmp_path).close()
     assert steps(tmp_path) == [0, 10, 20, 30]
+    Log(tmp_path, resume_from=20).close()
+    assert steps(tmp_path) == [0, 10, 20]
 
 
 @given(st.data())

@@ -101,11 +101,9 @@ def test_curves_are_thinned_and_inside_their_panel(run):
     _, _, drawings = written(run)
     for drawing in drawings:
         for path in drawing.iter("path"):
-            points = [
-                tuple(map(float, pair)) for pair in re.findall(r"[ML]([\d.-]+) ([\d.-]+)", path.get("d"))
-            ]
+            points = np.array(re.findall(r"[ML]([\d.-]+) ([\d.-]+)", path.get("d")), float)
             assert 2 <= len(points) <= report.POINTS
-            assert all(0 <= x <= report.WIDTH and 0 <= y <= report.HEIGHT for x, y in points)
+            assert (points >= 0).all() and (points <= (report.WIDTH, report.HEIGHT)).all()
     verdicts = [text.text for text in drawings[1].iter("text")]
     assert verdicts[0] == "0" and "1" in verdicts  # probabilities on the whole of 0..1
 
@@ -136,9 +134,10 @@ def test_an_empty_run_and_a_young_one(tmp_path):
 
 def test_odd_logs_and_settings_are_drawn(tmp_path):
     lines = [
-        {"step": 5, "huge": 10**400, "text": "x", "flag": True, "list": [1], "loss": 1e300, "tiny": 1e-12}
+        {"step": 5, "huge": 10**400, "text": "x", "flag": True, "list": [1], "loss": 1e300, "tiny": 1e-12},
+        {"step": 5, "loss": 1e30, "tiny": 1e-12},
+        {"step": 2**62, "loss": 0.0, "seconds": "x"},
     ]
-    lines += [{"step": 5, "loss": 1e30, "tiny": 1e-12}, {"step": 2**62, "loss": 0.0, "seconds": "x"}]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "options.json").write_text("[1, 2]")
     (tmp_path / "metrics.json").write_text("0.5")
@@ -178,3 +177,8 @@ def test_thinning_keeps_spikes():
     steps, kept = report._thinned(np.arange(10_000), values)
     assert len(kept) <= report.POINTS and kept.max() == 9 and kept.min() == -9
     assert (np.diff(steps) > 0).all()
+
+
+def test_a_path_is_lifted_at_gaps():
+    y = np.array([np.nan, 1, 2, np.nan, 3])
+    assert report._path(np.arange(5.0), y) == "M1.0 1.0h0L2.0 2.0M4.0 3.0h0"

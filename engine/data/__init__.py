@@ -4,9 +4,10 @@ What it is not: it knows no Tensor and no GAN; a model receives `Batch.items` an
 Read next: `dataset.py` (what a data set and a batch are), then `sources.py` (how a name or path becomes one).
 """
 
+from inachus.engine.data.bounded import NoSplit
+from inachus.engine.data.cache import fetch
 from inachus.engine.data.dataset import Batch, Batches, Dataset
 from inachus.engine.data.drawn import MIXTURES
-from inachus.engine.data.fetch import fetch
 from inachus.engine.data.sources import Findings, check, list_sources, load
 
-__all__ = ["MIXTURES", "Batch", "Batches", "Dataset", "Findings", "check", "fetch", "list_sources", "load"]
+__all__ = ["MIXTURES", "Batch", "Batches", "Dataset", "Findings", "NoSplit", "check", "fetch", "list_sources", "load"]

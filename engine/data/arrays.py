@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from inachus.engine.data import bounded
-from inachus.engine.data.bounded import fault, shown
+from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.dataset import Dataset, Request, numbered_classes
 
 IDX_TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
@@ -60,7 +60,7 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
 def idx_dataset(path: Path, request: Request) -> Dataset:
     """The pictures of one idx file, with the labels beside it if there is a file by the usual name."""
     if request.split == "test":
-        raise fault(path, "one idx file has no test split: pass its folder, or the test file itself")
+        raise fault(path, "one idx file has no test split: pass its folder, or the test file", NoSplit)
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     return _idx_pair(path, beside if beside != path and beside.exists() else None)
 
@@ -70,7 +70,7 @@ def idx_folder(folder: Path, request: Request) -> Dataset:
     pictures, labels = find_idx(folder, request.split, "images"), find_idx(folder, request.split, "labels")
     if pictures is None:
         wanted = f"{IDX_PREFIX[request.split]}-images-idx3-ubyte(.gz)"
-        raise fault(folder, f"no {request.split} split: {wanted} is missing")
+        raise fault(folder, f"no {request.split} split: {wanted} is missing", NoSplit)
     return _idx_pair(pictures, labels)
 
 
@@ -98,7 +98,7 @@ def _idx_pair(pictures: Path, labels: Path | None) -> Dataset:
 def cifar_file(path: Path, request: Request) -> Dataset:
     """The pictures (N,32,32,3) of one CIFAR-10 `.bin` file."""
     if request.split == "test" and path.name not in CIFAR_FILES["test"]:
-        raise fault(path, "not the test file: pass its folder, or test_batch.bin")
+        raise fault(path, "not the test file: pass its folder, or test_batch.bin", NoSplit)
     return _cifar_dataset(path, [_cifar_bytes(path)])
 
 
@@ -146,7 +146,7 @@ def _cifar_dataset(path: Path, files: list[np.ndarray]) -> Dataset:
     records = np.concatenate(files).reshape(-1, CIFAR_RECORD)
     planes = records[:, 1:].reshape(-1, 3, 32, 32)  # (N,C,H,W)
     items = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))  # (N,H,W,C)
-    return Dataset(path.name, items, records[:, 0].astype(np.int64), CIFAR_CLASSES, shown(path))
+    return Dataset(path.name, items, records[:, 0].astype(np.int64), list(CIFAR_CLASSES), shown(path))
 
 
 # --- USPS --------------------------------------------------------------------------------------------------

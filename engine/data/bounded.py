@@ -44,9 +44,13 @@ def shown(path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
-def fault(path, reason: str) -> DataError:
+class NoSplit(DataError):
+    """The source is fine, but has not the split that was asked for."""
+
+
+def fault(path, reason: str, kind: type[DataError] = DataError) -> DataError:
     """The DataError `PATH: reason`, to be raised; `reason` says what is wrong and what to do."""
-    return DataError(f"{shown(path)}: {reason}")
+    return kind(f"{shown(path)}: {reason}")
 
 
 def looks_like(head: bytes) -> str:

@@ -5,6 +5,7 @@ function of (seed, position), so one integer in a checkpoint is the whole state 
 Read next: `sources.py`, which turns names and paths into data sets.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -36,6 +37,7 @@ class Request:
     limit: int | None = None
     seed: int = 0
     on_bad: str = "stop"
+    progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self):
         rules = {

@@ -66,7 +66,8 @@ def header(data: bytes, label: str) -> tuple[tuple[int, int], bool]:
     """((width, height) as declared, is it grey?) without decoding the pixels; DataError if that fails."""
     with opened(data, label) as image:
         width, height = image.size
-        if _orientation(image) in range(5, 9) and image.format != "TIFF":  # Pillow declares a TIFF as turned already
+        # Pillow declares the size of a TIFF as turned already.
+        if _orientation(image) in range(5, 9) and image.format != "TIFF":
             width, height = height, width
         return (width, height), image.mode in GREY_MODES
 

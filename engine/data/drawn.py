@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Resampling, Transform
 
 from inachus.engine.data.bounded import check_memory
+from inachus.engine.data.cache import cache_folder, replacing
 from inachus.engine.data.dataset import Dataset, Request, philox
-from inachus.engine.data.fetch import cache_folder, replacing
 from inachus.engine.data.npz import npz_dataset
 from inachus.engine.errors import DataError
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from inachus.engine.data import bounded
-from inachus.engine.data.bounded import fault, shown
+from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.dataset import Dataset, Request, numbered_classes
 
 KEYS = {"train": (("x", "y"), ("x_train", "y_train")), "test": (("x_test", "y_test"),)}
@@ -32,7 +32,7 @@ def npz_dataset(path: Path, request: Request) -> Dataset:
         if not pairs:
             wanted = " or ".join(pair[0] for pair in KEYS[request.split])
             held = shown(", ".join(sorted(names)[:10]))
-            raise fault(path, f"no array {wanted} for the {request.split} split; it holds: {held}")
+            raise fault(path, f"no array {wanted} for the {request.split} split; it holds: {held}", NoSplit)
         x, y = pairs[0]
         values = read_member(archive, x, path)
         labels = read_member(archive, y, path) if y in names else None

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from inachus.engine.data import bounded, decode
-from inachus.engine.data.bounded import fault, shown
+from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.dataset import Dataset, Request
 from inachus.engine.errors import DataError
 
@@ -116,11 +116,11 @@ def _of_split(places: Places, split: str, path: Path) -> Places:
     if folders and (folders <= SPLIT_FOLDERS or {"train", "test"} <= folders):
         inside = {name: place[1:] for name, place in places.items() if len(place) > 1 and place[0] == split}
         if not inside:
-            raise fault(path, f"no folder '{split}': it holds only {', '.join(sorted(folders))}")
+            raise fault(path, f"no folder '{split}': it holds only {', '.join(sorted(folders))}", NoSplit)
         return inside
     if split == "test":
         remedy = "put the pictures into folders train and test, or pass the test folder by its own path"
-        raise fault(path, f"no test split: {remedy}")
+        raise fault(path, f"no test split: {remedy}", NoSplit)
     return places
 
 
@@ -154,7 +154,9 @@ class _Reading:
         shape = (len(heads), height, width, channels)
         bounded.check_memory(prod(shape), self.shelf.path)
         items, kept, counts = np.empty(shape, np.uint8), [], Counter()
-        for i in heads:
+        for done, i in enumerate(heads, 1):
+            if self.request.progress:
+                self.request.progress(done, len(heads))
             result = self._try(i, decode.decode, channels, self.request.size)
             if result is None:
                 continue

@@ -1,6 +1,6 @@
 """From a name or a path to a Dataset: `load`, `check`, `list_sources` and the tables they look things up in.
 
-No format is parsed here: `arrays.py`, `npz.py`, `pictures.py`, `drawn.py` do that, and `fetch.py` downloads.
+No format is parsed here: `arrays.py`, `npz.py`, `pictures.py`, `drawn.py` do that, and `cache.py` downloads.
 A named data set is looked for in `$INACHUS_DATA/NAME`, in `$INACHUS_DATA` itself, then in the cache; a
 relative path that does not exist is tried below `$INACHUS_DATA`. Read next: `pictures.py`.
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inachus.engine.data import arrays, decode, drawn, pictures
-from inachus.engine.data.bounded import shown
-from inachus.engine.data.dataset import Dataset, Request, check_labels
-from inachus.engine.data.fetch import REMOTES, cache_folder, checksum, fetch
+from inachus.engine.data.bounded import NoSplit, fault, shown
+from inachus.engine.data.cache import REMOTES, cache_folder, checksum, fetch
+from inachus.engine.data.dataset import SPLITS, Dataset, Request, check_labels
 from inachus.engine.data.npz import npz_dataset
 from inachus.engine.errors import DataError, UsageError
 
@@ -93,15 +93,17 @@ class Stored:
 
     def load(self, request: Request, download: bool) -> Dataset:
         """The split as a Dataset; DataError if it is nowhere and may not be downloaded, or is damaged."""
-        folder = self.find(request.split) or (fetch(self.name) if download else None)
+        folder = self.find(request.split)
+        if folder is None and download:
+            folder = fetch(self.name, progress=request.progress)
         if folder is None:
             looked = ", ".join(shown(folder) for folder, _ in self._folders())
             remedy = f"set INACHUS_DATA to the folder that holds it or run `inachus data fetch {self.name}`"
-            raise DataError(f"{self.name}: no {request.split} split found in {looked}: {remedy}")
+            raise fault(self.name, f"no {request.split} split found in {looked}: {remedy}", NoSplit)
         dataset = self.read(folder, request)
         if dataset.labels is not None:
             check_labels(dataset.source, dataset.labels, len(dataset), len(self.classes))
-            dataset = replace(dataset, classes=self.classes)
+            dataset = replace(dataset, classes=list(self.classes))
         return _finished(dataset, self.name, request)
 
     def _folders(self) -> list[tuple[Path, bool]]:
@@ -183,17 +185,18 @@ SOURCES: dict[str, Stored | Drawn] = {source.name: source for source in (
 
 
 def load(name_or_path, *, split="train", size=None, channels=None, limit=None, seed=0, on_bad="stop",
-         download=False) -> Dataset:
-    """The data set of a name in `list_sources()`, or at a path.
+         download=False, progress=None) -> Dataset:
+    """The data set of a name in `list_sources()`, or at a path; a name goes first, `./mnist` is a folder.
 
     `split` "train" or "test"; `size` in pixels (centre square, LANCZOS) or None to keep the stored size;
     `channels` 1 or 3, or None to keep them (pictures: 1 if all are grey); `limit` items, spread evenly over
     a stored source, the first ones of a drawn one; `seed` of the drawn sets; `on_bad` "stop" or "skip"
-    unreadable pictures, up to 5%; `download` a named set that is not found.
+    unreadable pictures, up to 5%; `download` a named set that is not found; `progress(done, total)` is
+    called while pictures are read (and, in bytes, while files are downloaded).
 
     Raises UsageError for an unknown name or an impossible option, DataError for anything wrong with the data.
     """
-    request = Request(split, size, channels, limit, seed, on_bad)
+    request = Request(split, size, channels, limit, seed, on_bad, progress)
     if str(name_or_path) in SOURCES:
         return SOURCES[str(name_or_path)].load(request, download)
     return _load_path(_resolved(name_or_path), request)
@@ -219,18 +222,26 @@ def check(name_or_path) -> Findings:
     is no picture. Raises UsageError for a name that is neither a data set nor a path.
     """
     if str(name_or_path) in SOURCES:
-        return _check_arrays(shown(name_or_path), lambda: load(name_or_path))
+        return _check_arrays(name_or_path)
     path = _resolved(name_or_path)
     if (path.is_dir() and _folder_reader(path) is pictures.picture_dataset) or path.suffix.lower() == ".zip":
         return _check_pictures(path)
-    return _check_arrays(shown(path), lambda: load(path))
+    return _check_arrays(path)
 
 
-def _check_arrays(where: str, read: Callable[[], Dataset]) -> Findings:
-    try:
-        return Findings([], f"{read().source}: nothing odd")
-    except DataError as error:
-        return Findings([(where, str(error))], f"{where}: unreadable")
+def _check_arrays(name_or_path) -> Findings:
+    """Both splits of a source whose files are read whole or not at all; a split it lacks is not odd."""
+    where, odd, read = shown(name_or_path), [], []
+    for split in SPLITS:
+        try:
+            read.append(f"{split}: {load(name_or_path, split=split).source}")
+        except NoSplit as error:
+            lacking = str(error)
+        except DataError as error:
+            odd.append((where, str(error)))
+    if not read and not odd:
+        odd.append((where, lacking))
+    return Findings(odd, f"{where}: {len(odd)} odd files; readable: {'; '.join(read) or 'nothing'}")
 
 
 def _check_pictures(path: Path) -> Findings:

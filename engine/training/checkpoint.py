@@ -13,7 +13,6 @@ Read next: `log.py` for the parts that make a single file atomic, or `loop.py`, 
 """
 
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from inachus import __version__ as ENGINE
 from inachus.engine.errors import CheckpointError, UsageError
 from inachus.engine.training.log import (
     discard,
@@ -41,10 +41,9 @@ from inachus.engine.training.log import (
     write_new,
 )
 
-__all__ = ["latest", "load", "lock", "save", "save_best", "sweep", "tensor_diff"]
+__all__ = ["latest", "load", "lock", "save", "save_best", "sweep", "tensor_diff", "threads"]
 
 FORMAT = 1
-ENGINE = importlib.metadata.version("inachus")
 META_LIMIT = 10 * 1024 * 1024  # bytes; a larger meta.json is refused unread
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".npy", ".npz", ".joblib"}
 STEP = re.compile(r"step-(\d{8,18})")
@@ -125,6 +124,12 @@ def latest(run: Path) -> tuple[Path, list[str]]:
     raise _refusal(run, f"has no usable checkpoint ({found})", "start a new run")
 
 
+def threads() -> str | None:
+    """How many threads the environment grants to BLAS, None if it does not say: bits may depend on it."""
+    settings = (os.environ.get(f"{library}_NUM_THREADS") for library in ("OPENBLAS", "MKL", "OMP"))
+    return next(filter(None, settings), None)
+
+
 def tensor_diff(expected: dict[str, tuple], found: dict[str, tuple], most: int = 4) -> str | None:
     """In words, where two lists {name: shape} differ, a network's and a checkpoint's; None if they agree."""
     wrong = [name for name in expected if name in found and tuple(expected[name]) != tuple(found[name])]
@@ -150,7 +155,7 @@ def _disk_errors(target, run):
 
 def _pack(tensors):
     # safetensors copies raw memory: a transposed view would be stored with its numbers in the wrong places.
-    plain = {name: np.asarray(a, dtype=a.dtype.newbyteorder("<"), order="C") for name, a in tensors.items()}
+    plain = {name: np.asarray(a, order="C") for name, a in tensors.items()}
     if "__metadata__" in plain:
         raise UsageError("checkpoint: a tensor cannot be called __metadata__; rename it")
     try:
@@ -160,12 +165,11 @@ def _pack(tensors):
 
 
 def _facts(step, tensors, blob):
-    threads = (os.environ.get(f"{library}_NUM_THREADS") for library in ("OPENBLAS", "MKL", "OMP"))
     return {
         "format": FORMAT,
         "engine": ENGINE,
         "numpy": np.__version__,
-        "blas_threads": next(filter(None, threads), None),
+        "blas_threads": threads(),
         "step": step,
         "dtype": sorted({a.dtype.name for a in tensors.values()}),
         "tensors_bytes": len(blob),

@@ -176,7 +176,7 @@ def temporary(path: Path, kind: str = "tmp", restore: str = "") -> Path:
     return path.with_name(f".{kind}-{os.getpid()}-{TOKEN}{next(COUNTER)}{restore and '-' + restore}")
 
 
-def discard(path):
+def discard(path: Path) -> None:
     """Remove a file or directory; a directory never stands half removed under a name that counts."""
     doomed = temporary(path)
     with suppress(OSError):  # what cannot be removed now is swept another day

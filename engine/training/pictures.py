@@ -56,6 +56,12 @@ def grid(
     return sheet
 
 
+def single(image: np.ndarray) -> Image.Image:
+    """One image (H,W,C) in [-1,1] as a picture of its own size and channels: grey for C = 1, RGB for 3."""
+    pixels = _bytes(image[None], 1)[0]
+    return Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels)
+
+
 def scatter(
     points: np.ndarray, span: float, centres: np.ndarray | None = None, side: int = 480
 ) -> Image.Image:

@@ -246,8 +246,7 @@ def _range(curves, smooth):
     mean = np.concatenate(list(smooth.values()))
     low = min(np.nanpercentile(raw, 1), np.nanmin(mean))
     high = max(np.nanpercentile(raw, 99), np.nanmax(mean))
-    flat = high - low <= 1e-9 * abs(high)
-    space = (abs(high) * 0.1 or 1.0) if flat else 0.06 * (high - low)
+    space = 0.06 * (high - low) if high - low > 1e-9 * abs(high) else abs(high) * 0.1 or 1.0
     return low - space, high + space
 
 

@@ -23,6 +23,7 @@ class DCGAN(gan.GAN):
     """The GAN of `gan.py` with convolutions."""
 
     Settings = Settings
+    steps = 5_000
 
     def networks(self):
         """(generator, discriminator) for the size and channels of the data."""

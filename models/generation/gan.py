@@ -36,6 +36,8 @@ class GAN:
     """min over G, max over D of E log D(x) + E log(1 - D(G(z))), D(x) = sigmoid(logit)."""
 
     Settings = Settings
+    steps = 10_000  # unless the user says otherwise
+    conditional = False
 
     def __init__(self, shape: tuple[int, ...], classes: int = 0, seed: int = 0, settings: Settings | None = None):
         """`shape` of one item: (H, W, C) for pictures, (2,) for points; `classes` is how many labels the data has."""
@@ -63,19 +65,24 @@ class GAN:
         return self.settings.k
 
     def step(self, batch) -> dict[str, float]:
-        """k discriminator steps, then one generator step through the discriminator as it now is."""
-        for i, part in enumerate(batch.split(self.settings.k)):
-            real = constant(part.items)
-            with no_grad(i < self.settings.k - 1):  # only the last fake is differentiated
-                fake = self.G(self.noise(len(real), self.rng))
-            s_real, s_fake = self.D(real), self.D(fake.detach())
+        """k discriminator steps, each on its share of the batch, then one generator step through D as it now is."""
+        k = self.settings.k
+        for i, (items, labels) in enumerate(shares(batch, k)):
+            real, given = constant(items), self.condition(labels)
+            with no_grad(i < k - 1):  # only the last fake is differentiated
+                fake = self.G(self.noise(len(items), self.rng), *given)
+            s_real, s_fake = self.D(real, *given), self.D(fake.detach(), *given)
             d_loss = self.d_loss(s_real, s_fake)
             self.d_optimizer.minimize(d_loss)
-        g_loss = self.g_loss(self.D(fake))
+        g_loss = self.g_loss(self.D(fake, *given))
         self.g_optimizer.minimize(g_loss)
         self.average.update()
-        outputs = {"D(x)": ops.sigmoid(s_real), "D(G(z))": ops.sigmoid(s_fake)}
-        return {"d_loss": d_loss.item(), "g_loss": g_loss.item(), **{k: float(v.data.mean()) for k, v in outputs.items()}}
+        values = {"d_loss": d_loss, "g_loss": g_loss, "D(x)": ops.sigmoid(s_real), "D(G(z))": ops.sigmoid(s_fake)}
+        return {name: float(v.data.mean()) for name, v in values.items()}
+
+    def condition(self, labels) -> tuple:
+        """What G and D are told besides noise and picture: nothing here."""
+        return ()
 
     def d_loss(self, s_real, s_fake):
         """-E log D(x) - E log(1 - D(G(z)))."""
@@ -98,6 +105,16 @@ class GAN:
         with no_grad():
             return self.average.network(z).numpy()
 
+    def network_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one input of each network, for the summary tables."""
+        return {"G": (self.settings.z,), "D": self.shape}
+
     def preview(self) -> dict:
         """Samples on fixed noise, as the training loop draws them."""
         return {"items": self.sample(64 if len(self.shape) == 3 else 2500), "columns": 8, "titles": None}
+
+
+def shares(batch, k: int):
+    """The batch in k equal parts: (items, labels or None) each."""
+    labels = [None] * k if batch.labels is None else np.split(batch.labels, k)
+    return zip(np.split(batch.items, k), labels, strict=True)

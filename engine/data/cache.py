@@ -6,7 +6,6 @@ Nothing is downloaded unless asked for, and nothing is kept whose checksum is wr
 
 import os
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

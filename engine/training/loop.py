@@ -1,0 +1,170 @@
+"""The training loop. It knows `model.step(batch)`, `model.preview()` and `model.batches`, and no GAN.
+
+A step is a function of (state, step number): the batch comes from the counter-based loader, the noise from the
+model's counter-based generators. So a run that was stopped anywhere and resumed repeats the uninterrupted one bit for
+bit, on the same machine with the same number of threads. Read next: `state.py`, `checkpoint.py`.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from inachus.engine.data import Batches, Dataset
+from inachus.engine.errors import CheckpointError, NumericError
+from inachus.engine.training import checkpoint, pictures, report, state
+from inachus.engine.training.interrupt import Interrupt
+from inachus.engine.training.log import Log, lock, sweep, write_file
+
+
+@dataclass
+class Plan:
+    """How long, how often, how much. `score` rates the model now and then (lower is better): the best is kept."""
+
+    steps: int
+    batch: int
+    seed: int = 0
+    sample_every: int = 500
+    save_every: int = 500
+    log_every: int = 10
+    keep: int = 3
+    score_every: int = 0
+    score: Callable | None = None
+    score_name: str = ""
+
+
+def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Callable[[str], None]) -> int | None:
+    """Trains up to plan.steps in the directory `run`, from its newest checkpoint if it has one.
+
+    Returns None at the end, or the number of the signal that ended it after a finished and saved step. `options`
+    becomes options.json, `say` gets one-line messages. Raises NumericError for NaN, before a checkpoint is written,
+    ResourceError for a full disk or a directory in use, CheckpointError for a checkpoint of another model.
+    """
+    with lock(run), Interrupt() as interrupt, np.errstate(all="ignore"):
+        sweep(run)
+        batches = Batches(dataset, plan.batch * model.batches, plan.seed)
+        start, seconds = _resume(model, run, say)
+        write_file(run / "options.json", json.dumps(options, indent=1).encode())
+        session = Session(model, run, plan, start, seconds)
+        if start == 0:
+            session.sample(0)
+            session.save(0)
+        with Log(run, resume_from=start) as log, _bar(plan, start) as bar:
+            for step in range(start + 1, plan.steps + 1):
+                values = model.step(batches.batch_at(step - 1))
+                session.check(step, values)
+                last = step == plan.steps or interrupt.signum is not None
+                if step % plan.log_every == 0 or last:
+                    log.write(step, session.seconds(), values)
+                    bar.set_postfix({k: f"{v:.3f}" for k, v in values.items()}, refresh=False)
+                bar.update()
+                session.step(step, last)
+                if bar.disable and (step % plan.sample_every == 0 or last):
+                    say(f"step {step:,} of {plan.steps:,}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
+                if interrupt.signum is not None:
+                    break
+        session.finish()
+        return interrupt.signum
+
+
+def _bar(plan, start):
+    """Live on a terminal, silent elsewhere."""
+    return tqdm(total=plan.steps, initial=start, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05)
+
+
+def _resume(model, run, say) -> tuple[int, float]:
+    """(step, seconds trained) of the newest checkpoint that verifies, after loading it; (0, 0) for a new run."""
+    if not any((run / "checkpoints").glob("step-*")):
+        return 0, 0.0
+    path, notes = checkpoint.latest(run)
+    for note in notes:
+        say(f"passed over: {note}")
+    tensors, meta = checkpoint.load(path)
+    try:
+        state.restore(model, tensors, meta["state"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    threads = checkpoint.threads()
+    if (np.__version__, threads) != (meta["numpy"], meta["blas_threads"]):
+        say(f"saved with numpy {meta['numpy']} and {meta['blas_threads'] or 'all'} threads, resumed with numpy "
+            f"{np.__version__} and {threads or 'all'}: equal, but not bit for bit")
+    say(f"resuming from step {meta['step']:,}")
+    return meta["step"], meta["seconds"]
+
+
+class Session:
+    """What happens around the steps of one process: samples, saves, scores, the clock."""
+
+    def __init__(self, model, run: Path, plan: Plan, start: int, seconds: float):
+        self.model, self.run, self.plan = model, run, plan
+        self.saved, self.before, self.began = start, seconds, time.monotonic()
+        self.best = math.inf
+        if (run / "checkpoints" / "best").is_dir():
+            self.best = checkpoint.load(run / "checkpoints" / "best")[1]["best"]["score"]
+
+    def seconds(self) -> float:
+        """Training time over all processes of this run."""
+        return self.before + time.monotonic() - self.began
+
+    def check(self, step: int, values: dict[str, float]) -> None:
+        """Raises NumericError in the step in which a loss stops being a number."""
+        wrong = [name for name, value in values.items() if not math.isfinite(value)]
+        if wrong:
+            raise NumericError(f"{self.run}: {', '.join(wrong)} is not finite at step {step}; the checkpoint of step "
+                               f"{self.saved} is good: train again with a smaller learning rate (--set lr=...)")
+
+    def step(self, step: int, last: bool) -> None:
+        """After step number `step`: whatever is due."""
+        due = {name: every and step % every == 0 for name, every in
+               (("sample", self.plan.sample_every), ("save", self.plan.save_every), ("score", self.plan.score_every))}
+        if due["sample"] or last:
+            self.sample(step)
+        if due["save"] or due["score"] or last:
+            self.save(step)
+        if due["score"] and self.plan.score:
+            self.rate(step)
+
+    def sample(self, step: int) -> None:
+        """Draws the model's preview, on the same noise every time."""
+        view = self.model.preview()
+        pictures.save_png(draw(**view), self.run / "samples" / f"{step:06d}.png")
+
+    def save(self, step: int) -> None:
+        """Writes a checkpoint, unless the state is already broken. Raises NumericError then."""
+        arrays, values = state.collect(self.model)
+        name = state.broken(arrays)
+        if name:
+            raise NumericError(f"{self.run}: {name} is not finite after step {step}; the checkpoint of step {self.saved} "
+                               "is good: train again with a smaller learning rate (--set lr=...)")
+        meta = {"state": values, "seconds": self.seconds()}
+        checkpoint.save(self.run, step, arrays, meta, self.plan.keep)
+        self.saved = step
+        report.write(self.run)
+
+    def rate(self, step: int) -> None:
+        """Keeps a copy of the checkpoint of this step if its score is the best so far."""
+        score = self.plan.score(self.model)
+        with open(self.run / "scores.jsonl", "a") as file:
+            file.write(json.dumps({"step": step, self.plan.score_name: round(score, 4)}) + "\n")
+        if score < self.best:
+            self.best = score
+            checkpoint.save_best(self.run, self.run / "checkpoints" / f"step-{step:08d}", score, self.plan.score_name)
+
+    def finish(self) -> None:
+        """The film and the report."""
+        frames = sorted((self.run / "samples").glob("*.png"))
+        if frames:
+            pictures.animate(frames, self.run / "samples.gif")
+        report.write(self.run)
+
+
+def draw(items: np.ndarray, columns: int | None = None, titles: list[str] | None = None):
+    """A Pillow picture of items: pictures (N,H,W,C) as a grid, points (N,2) as a cloud."""
+    if items.ndim == 2:
+        return pictures.scatter(items, span=2.0)
+    return pictures.grid(items, columns=columns, titles=titles)

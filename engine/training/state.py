@@ -1,0 +1,62 @@
+"""The whole state of a model as named arrays and plain numbers, found by looking at its attributes.
+
+Every Module, Optimizer, EMA and Generator that a model holds is saved under the attribute's name, so that a model
+cannot forget one; further numbers go through an attribute listed in `model.extra`. Knows no GAN and no file.
+Read next: `loop.py`, which decides when, and `checkpoint.py`, which makes it durable.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from inachus.engine.errors import CheckpointError
+from inachus.engine.nn import Module
+from inachus.engine.optim import EMA, Optimizer
+from inachus.engine.random import Generator
+from inachus.engine.training.checkpoint import tensor_diff
+
+STATEFUL = (Module, Optimizer, EMA)
+
+
+def collect(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays, values): "G.0.weight" and the like, to be copied if kept; generators and `extra` as plain JSON data."""
+    arrays = {f"{part}.{name}": array for part, thing in _parts(model) for name, array in thing.state_dict().items()}
+    values = {name: generator.state() for name, generator in _generators(model)}
+    return arrays, {"generators": values, "extra": {name: getattr(model, name) for name in getattr(model, "extra", ())}}
+
+
+def restore(model: Any, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+    """Puts the model exactly where `collect` found it. Raises CheckpointError that lists what does not fit."""
+    own, plain = collect(model)
+    difference = tensor_diff({k: v.shape for k, v in own.items()}, {k: v.shape for k, v in arrays.items()})
+    if difference is None and set(plain["generators"]) != set(values["generators"]):
+        difference = "its random generators have other names"
+    if difference:
+        raise CheckpointError(f"the checkpoint does not fit this model: {difference}; build the model with the run's options")
+    for part, thing in _parts(model):
+        thing.load_state_dict({k.removeprefix(f"{part}."): v for k, v in arrays.items() if k.startswith(f"{part}.")})
+    for name, generator in _generators(model):
+        generator.load_state(values["generators"][name])
+    for name, value in values["extra"].items():
+        setattr(model, name, value)
+
+
+def broken(arrays: dict[str, np.ndarray]) -> str | None:
+    """The name of the first array that holds NaN or infinity, None if all are finite."""
+    return next((name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()), None)
+
+
+def _parts(model):
+    return ((name, thing) for name, thing in vars(model).items() if isinstance(thing, STATEFUL))
+
+
+def _generators(model):
+    """The model's own generators, and those inside its networks (dropout)."""
+    for name, thing in vars(model).items():
+        if isinstance(thing, Generator):
+            yield name, thing
+        elif isinstance(thing, Module):
+            for path, layer in thing.modules():
+                for key, value in vars(layer).items():
+                    if isinstance(value, Generator):
+                        yield f"{name}.{path}.{key}", value

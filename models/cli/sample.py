@@ -1,0 +1,82 @@
+"""inachus sample: pictures from a trained run, as one grid or one file each."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from inachus.engine.errors import UsageError
+
+
+def add(commands) -> None:
+    """Adds the command."""
+    p = commands.add_parser("sample", help="make pictures with a trained model")
+    p.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
+    p.add_argument("--n", type=int, default=64, help="how many (64)")
+    p.add_argument("--out", type=Path, help="the grid (RUN/sample.png)")
+    p.add_argument("--each", type=Path, metavar="DIR", help="also write every picture into this folder, with the data's size and channels")
+    p.add_argument("--label", metavar="CLASS", help="for conditional models: only this class, by name or number")
+    add_sampling(p)
+    p.set_defaults(run=run)
+
+
+def add_sampling(p: argparse.ArgumentParser) -> None:
+    """The options of every command that makes samples."""
+    p.add_argument("--seed", type=int, default=0, help="seed of the noise (0)")
+    p.add_argument("--weights", choices=("average", "last"), default="average", help="averaged weights, or the last ones")
+    p.add_argument("--norm", choices=("running", "batch"), default="running", help="statistics batch norm uses")
+    p.add_argument("--dropout", action="store_true", help="keep dropout on")
+    p.add_argument("--best", action="store_true", help="the best checkpoint instead of the newest")
+
+
+def opened(args: argparse.Namespace):
+    """(model, options, step) with the sampling options applied."""
+    from inachus.models.runs import at_sampling, open_run
+
+    model, options, step = open_run(args.directory, say, best=args.best)
+    at_sampling(model, args.weights, args.norm, args.dropout)
+    return model, options, step
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes the pictures and prints where."""
+    import numpy as np
+
+    from inachus.engine.training import pictures
+    from inachus.engine.training.loop import draw
+
+    if not 1 <= args.n <= 100_000:
+        raise UsageError(f"--n must lie between 1 and 100,000, not {args.n}")
+    model, options, _ = opened(args)
+    given, view = {}, {}
+    if args.label is not None:
+        given = {"labels": np.full(args.n, _label(args.label, model, options))}
+    elif model.conditional:
+        columns = min(model.classes, args.n)
+        given = {"labels": np.arange(args.n) % columns}
+        view = {"columns": columns, "titles": options["classes"][:columns]}
+    items = model.sample(args.n, seed=args.seed, **given)
+    out = args.out or args.directory / "sample.png"
+    pictures.save_png(draw(items, **view), out)
+    print(out)
+    if args.each and items.ndim == 4:
+        for i, item in enumerate(items):
+            pictures.save_png(pictures.single(item), args.each / f"{i:05d}.png")
+        print(args.each)
+
+
+def _label(text: str, model, options: dict) -> int:
+    """The number of a class given by name or number. Raises UsageError for another, or a model without labels."""
+    from inachus.models.settings import nearest
+
+    if not model.conditional:
+        raise UsageError(f"{options['model']} takes no label; cgan does")
+    if text in options["classes"]:
+        return options["classes"].index(text)
+    if text.isdecimal() and int(text) < model.classes:
+        return int(text)
+    raise UsageError(f"unknown class '{text}'{nearest(text, options['classes'])}")
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,175 @@
+"""inachus train: a model, a data set, a run directory."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from inachus.engine.errors import UsageError
+
+
+def add(commands) -> None:
+    """Adds the command."""
+    p = commands.add_parser("train", help="train a model on a data set or a folder of pictures")
+    p.add_argument("model", nargs="?", metavar="MODEL", help="one of `inachus models`; not with --resume")
+    p.add_argument("--data", metavar="NAME|PATH", help="a name of `inachus data list`, a folder, zip, npz or idx file (digits)")
+    p.add_argument("--steps", type=int, help="train up to this step")
+    p.add_argument("--batch", type=int, help="items in a batch (64)")
+    p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
+    p.add_argument("--device", help="auto or reference")
+    p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
+    p.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; --steps may extend it")
+    p.add_argument("--dry-run", action="store_true", help="print settings, networks and data, train nothing")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="pairs",
+                   help="a setting of the model; `inachus models MODEL` lists them; may be repeated")
+    p.add_argument("--sample-every", type=int, default=250, metavar="N", help="steps between grids (250)")
+    p.add_argument("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (500)")
+    p.add_argument("--evaluate-every", type=int, default=0, metavar="N", help="steps between scores; keeps the best checkpoint")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains; returns 0, or 128 plus the number of the signal that ended it."""
+    for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("sample_every", 1), ("save_every", 1), ("evaluate_every", 0)):
+        value = getattr(args, name)
+        if value is not None and not least <= value < 2**63:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+    options = _resumed(args) if args.resume else _fresh(args)
+    model, dataset = _made(options, args)
+    if args.dry_run:
+        print(_description(options, model, dataset))
+        return 0
+    directory = args.resume or args.out or _free(options)
+    return _train(model, dataset, directory, options, args)
+
+
+def _fresh(args) -> dict:
+    """The options of a new run, from the command line and the model's presets."""
+    from inachus.models import MODELS
+    from inachus.models.settings import nearest, parse
+
+    if not args.model:
+        raise UsageError(f"which model? one of {', '.join(MODELS)}; or --resume RUN")
+    if args.model not in MODELS:
+        raise UsageError(f"unknown model '{args.model}'{nearest(args.model, MODELS)}")
+    if args.out and (args.out / "options.json").exists():
+        raise UsageError(f"{args.out} already holds a run: continue it with --resume {args.out}, or choose another --out")
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"{args.out} is a file: choose another --out")
+    cls = MODELS[args.model]
+    options = {"model": args.model, "data": args.data or "digits", "steps": args.steps or cls.steps, "batch": args.batch or 64,
+               "seed": args.seed or 0, "device": args.device or "auto"}
+    return options | {"settings": dataclasses.asdict(parse(cls.Settings, args.pairs))}
+
+
+def _resumed(args) -> dict:
+    """The options of the run to continue; raises UsageError for any that differ, but for a later end."""
+    from inachus.models.runs import read_options
+    from inachus.models.settings import parse
+
+    options = read_options(args.resume)
+    asked = {k: getattr(args, k) for k in ("model", "data", "batch", "seed", "device")}
+    differ = [f"{k} is {options[k]}, not {v}" for k, v in asked.items() if v is not None and v != options[k]]
+    if args.pairs:
+        from inachus.models import MODELS
+
+        changed = dataclasses.asdict(parse(MODELS[options["model"]].Settings, args.pairs))
+        named = {pair.partition("=")[0] for pair in args.pairs}
+        differ += [f"{k} is {options['settings'].get(k)}, not {changed[k]}" for k in sorted(named) if changed[k] != options["settings"].get(k)]
+    if args.out and args.out.resolve() != args.resume.resolve():
+        differ.append(f"it lies in {args.resume}, not {args.out}")
+    if differ:
+        raise UsageError(f"{args.resume}: a resumed run keeps its options ({'; '.join(differ)}); leave them out, or start a new run")
+    return options | {"steps": args.steps or options["steps"]}
+
+
+def _made(options: dict, args):
+    """(model, data set); adds to the options what describes them."""
+    from inachus import kernels
+    from inachus.models.runs import build, check_same_data, load_data
+    from inachus.models.settings import nearest
+
+    names = {"auto": next(reversed(kernels.HOSTS)), **{name: name for name in kernels.HOSTS}}
+    if options["device"] not in names:
+        raise UsageError(f"unknown device '{options['device']}'{nearest(options['device'], names)}")
+    kernels.use_host(names[options["device"]])
+    from inachus.models import MODELS
+
+    dataset = load_data(options["data"], MODELS[options["model"]].Settings(**options["settings"]))
+    if args.resume:
+        check_same_data(options, dataset)
+    facts = {"source": dataset.source, "count": len(dataset), "fingerprint": dataset.fingerprint, "notes": dataset.notes}
+    options |= {"shape": list(dataset.shape), "classes": dataset.classes, "dataset": facts, "versions": _versions()}
+    return build(options), dataset
+
+
+def _train(model, dataset, directory: Path, options: dict, args) -> int:
+    from inachus.engine.training.loop import Plan, train
+
+    if Path(directory).is_dir() and not os.access(directory, os.W_OK):
+        raise UsageError(f"{directory} is not writable: choose another --out")
+    plan = Plan(options["steps"], options["batch"], options["seed"], args.sample_every, args.save_every)
+    if args.evaluate_every:
+        plan.score_every, plan.score, plan.score_name = args.evaluate_every, _score(options), "frechet"
+    _say(f"{options['model']} on {dataset.source}; run directory {directory}")
+    for note in dataset.notes:
+        _say(note)
+    signum = train(model, dataset, directory, plan, options, _say)
+    if signum is not None:
+        _say(f"stopped and saved; continue with: inachus train --resume {directory}")
+        return 128 + signum
+    grids = sorted((directory / "samples").glob("*.png"))
+    for label, path in (("grid", grids[-1]), ("film", directory / "samples.gif"), ("report", directory / "report.html")):
+        print(f"{label:7}{path}")
+    return 0
+
+
+def _score(options: dict):
+    """The Frechet distance of 2,000 samples, with the judge of the data."""
+    from inachus.engine.evaluation.judgement import judge_samples
+    from inachus.models import MODELS
+    from inachus.models.runs import load_data
+
+    settings = MODELS[options["model"]].Settings(**options["settings"])
+    train, test = (load_data(options["data"], settings, split) for split in ("train", "test"))
+    return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=_say)["frechet"]
+
+
+def _description(options: dict, model, dataset) -> str:
+    """What --dry-run prints."""
+    from inachus.models.cli.models import networks
+
+    lines = [f"{k:9}{options[k]}" for k in ("model", "data", "steps", "batch", "seed", "device")]
+    lines += [f"{k:9}{v}" for k, v in options["settings"].items()]
+    lines += ["", f"data     {dataset.source}"]
+    lines += [f"         {note}" for note in dataset.notes]
+    if dataset.labels is not None:
+        import numpy as np
+
+        counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
+        lines += ["classes  " + ", ".join(f"{name} {n:,}" for name, n in zip(dataset.classes, counts, strict=True))]
+    return "\n".join([*lines, "", networks(model)])
+
+
+def _free(options: dict) -> Path:
+    """runs/MODEL-DATA, numbered if it is taken."""
+    stem = f"{options['model']}-{Path(options['data']).stem or 'data'}"
+    names = [stem, *(f"{stem}-{i}" for i in range(2, 10_000))]
+    return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+def _versions() -> dict:
+    import platform
+
+    import numpy
+
+    from inachus import __version__
+
+    return {"inachus": __version__, "numpy": numpy.__version__, "python": platform.python_version()}
+
+
+def _say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,88 @@
+"""From options to a model and back: what `train` writes into a run directory and every other command reads.
+
+    options.json: model, data, steps, batch, seed, device, settings, shape, classes, dataset, versions
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from inachus.engine import data
+from inachus.engine.errors import CheckpointError, DataError, NumericError
+from inachus.engine.nn import BatchNorm, Dropout, Module
+from inachus.engine.optim import EMA
+from inachus.engine.training import checkpoint, state
+from inachus.models import MODELS
+
+
+def load_data(name: str, settings: Any, split: str = "train", **more: Any) -> data.Dataset:
+    """The data set in the size and channels that the settings ask for; 0 is the data's own."""
+    wanted = {k: getattr(settings, k, 0) or None for k in ("size", "channels")}
+    if name in data.MIXTURES:
+        wanted = {}
+    return data.load(name, split=split, **wanted, **more)
+
+
+def build(options: dict) -> Any:
+    """The untrained model that options.json describes."""
+    cls = MODELS[options["model"]]
+    settings = cls.Settings(**options["settings"])
+    return cls(tuple(options["shape"]), len(options["classes"]), options["seed"], settings)
+
+
+def read_options(run: Path) -> dict:
+    """options.json of a run directory. Raises CheckpointError if there is none or it is not one of ours."""
+    path = Path(run) / "options.json"
+    try:
+        options = json.loads(path.read_text())
+        known = {f.name for f in dataclasses.fields(MODELS[options["model"]].Settings)}
+        if not options["settings"].keys() <= known:
+            raise KeyError(", ".join(sorted(options["settings"].keys() - known)))
+        return options
+    except FileNotFoundError:
+        raise CheckpointError(f"{run} is no run directory (it has no options.json): name one that `inachus train` made") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not the options of a run ({error!r}); restore it from a copy") from None
+
+
+def open_run(run: Path, say: Callable[[str], None], *, best: bool = False) -> tuple[Any, dict, int]:
+    """(model, options, step) of the newest checkpoint that verifies, or of the best one.
+
+    Raises CheckpointError for a run that cannot be read, NumericError for weights that are not finite.
+    """
+    options = read_options(run)
+    path, notes = (Path(run) / "checkpoints" / "best", []) if best else checkpoint.latest(Path(run))
+    for note in notes:
+        say(f"passed over: {note}")
+    arrays, meta = checkpoint.load(path)
+    if name := state.broken(arrays):
+        raise NumericError(f"{path}: {name} is not finite; choose an older checkpoint or train again")
+    model = build(options)
+    try:
+        state.restore(model, arrays, meta["state"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return model, options, meta["step"]
+
+
+def at_sampling(model: Any, weights: str = "average", norm: str = "running", dropout: bool = False) -> None:
+    """How samples are made: averaged or last weights, running or batch statistics, dropout off or on."""
+    averages = [v for v in vars(model).values() if isinstance(v, EMA)]
+    for average in averages:
+        if weights == "last":
+            average.network.load_state_dict(average.source.state_dict())
+    for network in [v for v in vars(model).values() if isinstance(v, Module)] + [a.network for a in averages]:
+        for _, layer in network.modules():
+            if isinstance(layer, BatchNorm):
+                layer.statistics = norm
+            elif isinstance(layer, Dropout):
+                layer.always = dropout
+
+
+def check_same_data(options: dict, dataset: data.Dataset) -> None:
+    """Raises DataError if the data is not what the run was trained on."""
+    if dataset.fingerprint != options["dataset"]["fingerprint"]:
+        raise DataError(f"{options['data']}: {len(dataset):,} items that are not the {options['dataset']['count']:,} this run was "
+                        "trained on; restore the data, or start a new run")
