@@ -61,6 +61,8 @@ def _value(field: Any, text: str) -> Any:
         raise ValueError(f"expected {'a whole number' if kind is int else 'a number'}, got '{text}'") from None
     if rule["choices"] and value not in rule["choices"]:
         raise ValueError(f"'{text}' is none of {', '.join(rule['choices'])}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got '{text}'")
     if kind is not str and not rule["low"] <= value <= rule["high"]:
         raise ValueError(f"{text} is outside {rule['low']:g} to {rule['high']:g}")
     return value

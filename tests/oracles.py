@@ -1,4 +1,4 @@
-"""The mathematics once more, as naive loops over Python numbers in double precision: what all kernels must equal.
+"""The mathematics once more, as naive loops over Python numbers in double precision: what kernels must equal.
 
 Nothing here imports the project, and nothing is fast. Letters as everywhere: `N H W C` input, `KH KW` kernel,
 `OH OW` output. `close` is the comparison that all tests make.
@@ -13,7 +13,7 @@ import numpy as np
 def close(got, expected, *, scale=None, terms=1, c=8):
     """Asserts |got - expected| <= c eps sqrt(terms) scale: `terms` roundings of numbers as large as `scale`.
 
-    eps is that of got's dtype; scale defaults to the largest |expected|. For a sum it is that of absolute values.
+    eps is that of got's dtype; scale is by default the largest |expected|; for sums, that of absolute values.
     """
     got, expected = np.asarray(got), np.asarray(expected, np.float64)
     assert got.shape == expected.shape, f"shape {got.shape} instead of {expected.shape}"
@@ -27,6 +27,16 @@ def close(got, expected, *, scale=None, terms=1, c=8):
 def places(*shape):
     """All index tuples of an array of this shape."""
     return product(*map(range, shape))
+
+
+def matmul(a, b):
+    """Rows times columns, leading axes broadcast."""
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(v, (*lead, *v.shape[-2:])).astype(float) for v in (a, b))
+    y = np.empty((*lead, a.shape[-2], b.shape[-1]))
+    for *i, m, n in places(*y.shape):
+        y[*i, m, n] = math.fsum(p * q for p, q in zip(a[*i, m], b[*i, :, n], strict=True))
+    return y
 
 
 # --- convolution: which output sees which input through which tap ------------------------------------------

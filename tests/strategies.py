@@ -30,7 +30,7 @@ def floats(draw, shape, dtype=np.float32, low=-2.0, high=2.0, layout=True):
 
 @st.composite
 def scattered(draw, values):
-    """The same numbers in another layout: axes permuted in memory, gaps of NaN between, or stored backwards."""
+    """The same numbers in another layout: axes permuted in memory, NaN between them, or stored backwards."""
     axis = draw(st.integers(0, values.ndim - 1))
     layout = draw(st.sampled_from(["permuted", "gaps", "backwards"]))
     if layout == "permuted":
@@ -67,7 +67,8 @@ def geometries(draw):
     N, C, outputs, stride = (draw(st.integers(1, 3)) for _ in range(4))
     (OH, OW), (KH, KW) = (draw(st.tuples(st.integers(1, 4), st.integers(1, 4))) for _ in range(2))
     rest = draw(st.tuples(*[st.integers(0, stride - 1)] * 2))
-    padded = [(n - 1) * stride + k + r for n, k, r in zip((OH, OW), (KH, KW), rest, strict=True)]  # H+2P, W+2P
+    sides = zip((OH, OW), (KH, KW), rest, strict=True)
+    padded = [(n - 1) * stride + k + r for n, k, r in sides]  # H + 2P, W + 2P
     pad = draw(st.integers(0, min(4, (min(padded) - 1) // 2)))
     H, W = (n - 2 * pad for n in padded)
     return Geometry((N, H, W, C), (KH, KW, C, outputs), (N, OH, OW, outputs), stride, pad)

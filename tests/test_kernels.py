@@ -1,7 +1,7 @@
-"""Every kernel of every backend equals its oracle on random shapes, layouts and dtypes, and keeps its manners.
+"""Every kernel of every backend equals its oracle on random shapes, layouts and dtypes and keeps its manners.
 
 Manners: inputs stay as they were, bit for bit; results share no memory with them; the dtype is kept; the same
-call gives the same bits. Kernels that change their arguments come last; random numbers are in `test_random.py`.
+call gives the same bits. Those that change their arguments come last; random numbers are in `test_random.py`.
 """
 
 import math
@@ -33,6 +33,12 @@ def of_conv2d_dx(draw, dtype):
 def of_conv2d_dw(draw, dtype):
     g = draw(geometries())
     return draw(floats(g.x, dtype)), draw(floats(g.y, dtype)), g.w[:2], g.stride, g.pad
+
+
+def of_matmul(draw, dtype):
+    M, K, N = (draw(st.integers(1, 6)) for _ in range(3))
+    left, right = draw(st.sampled_from([((), ()), ((2,), (2,)), ((3, 1), (2,)), ((), (2,))]))
+    return draw(floats((*left, M, K), dtype)), draw(floats((*right, K, N), dtype))
 
 
 def bilinear(oracle, terms):
@@ -130,6 +136,7 @@ PURE = {
     "conv2d": (of_conv2d, bilinear(oracles.conv2d, lambda x, w: w[..., 0].size)),
     "conv2d_dx": (of_conv2d_dx, bilinear(oracles.conv2d_dx, lambda gy, w: w[:, :, 0].size)),
     "conv2d_dw": (of_conv2d_dw, bilinear(oracles.conv2d_dw, lambda x, gy: gy[..., 0].size)),
+    "matmul": (of_matmul, bilinear(oracles.matmul, lambda a, b: a.shape[-1])),
     "norm": (of_norm, expect_norm),
     "norm_bwd": (of_norm_bwd, expect_norm_bwd),
     "bias_act": (of_bias_act, expect_bias_act),
@@ -197,6 +204,15 @@ def test_convolution_of_a_large_batch_is_that_of_its_pictures(kernels, stride):
     close(kernels.conv2d_dw(x, y, (4, 4), stride, 1), parts, scale=np.abs(parts).max(), terms=len(x))
 
 
+@pytest.mark.parametrize(("M", "K", "N"), [(701, 100, 300), (300, 100, 701), (2, 1500, 1500)])
+def test_a_large_matrix_product(kernels, M, K, N):
+    rng = np.random.default_rng(6)
+    a, b = rng.standard_normal((M, K)).astype(np.float32), rng.standard_normal((N, K)).astype(np.float32).T
+    y = kernels.matmul(a, b)
+    close(y, a.astype(float) @ b.astype(float), scale=np.abs(a).astype(float) @ np.abs(b).astype(float))
+    np.testing.assert_array_equal(y, kernels.matmul(a, b))
+
+
 def test_normalisation_of_many_rows(kernels):
     rng = np.random.default_rng(2)
     x, gy = (rng.standard_normal((70_000, 3)).astype(np.float32) for _ in range(2))
@@ -240,7 +256,7 @@ def test_an_update_equals_its_oracle_for_every_number(kernels, name, data, dtype
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_an_update_of_more_than_one_block(kernels, name):
-    p, g, *state = np.random.default_rng(5).uniform(0.5, 2, (2 + CHANGING[name], 70_000)).astype(np.float32)
+    p, g, *state = np.random.default_rng(5).uniform(0.5, 2, (2 + CHANGING[name], 140_000)).astype(np.float32)
     check_update(kernels, name, p, g, state, SETTINGS[name](lambda strategy: 0.25, 3))
 
 

@@ -1,4 +1,4 @@
-"""Philox and what is made of it: known answers, streams that can be cut anywhere, moments; then the Generator."""
+"""Philox and what is made of it: known answers, streams that can be cut anywhere, moments; the Generator."""
 
 import math
 

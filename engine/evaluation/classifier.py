@@ -20,7 +20,7 @@ from inachus.engine.training import checkpoint
 
 ACCEPT = {"mnist": 0.985, "digits": 0.98, "fashion-mnist": 0.90, "usps": 0.93, "cifar10": 0.70}
 OTHERWISE = 0.80
-EPOCHS, BATCH, VERSION = 8, 128, 1
+EPOCHS, BATCH, VERSION = 6, 128, 1
 
 
 class Judge(nn.Module):
@@ -33,7 +33,7 @@ class Judge(nn.Module):
         self.trunk = nn.Sequential(
             nn.Conv2d(c, 32, 4, stride=2, pad=1), nn.LeakyReLU(0.1),
             nn.Conv2d(32, 64, 4, stride=2, pad=1), nn.LeakyReLU(0.1),
-            nn.Flatten(), nn.Dropout(0.25), nn.Dense(inner, 128), nn.ReLU(),
+            nn.Flatten(), nn.Dense(inner, 128), nn.ReLU(),
         )
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Dense(128, max(classes, 1)))
         self.initialize(Generator(seed).spawn("judge"), nn.init.he(0.1))

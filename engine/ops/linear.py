@@ -2,7 +2,7 @@
 
 from inachus.engine.ops.shape import reshape, sum_to, transpose
 from inachus.engine.tensor import Tensor, op
-from inachus.kernels import xp
+from inachus.kernels import backend
 
 
 @op
@@ -10,7 +10,7 @@ def matmul(a, b):
     """(..., M, K) . (..., K, N) -> (..., M, N), leading axes broadcast. Raises ValueError if the K differ."""
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not match as (..., M, K) and (..., K, N)")
-    return xp(a).matmul(a, b)
+    return backend(a).matmul(a, b)
 
 
 @matmul.vjp
@@ -25,7 +25,7 @@ def _turned(x):
 
 @op
 def _dense(x, w, b):
-    y = x @ w  # (N, I) . (I, O)
+    y = backend(x).matmul(x, w)  # (N, I) . (I, O)
     if b is not None:
         y += b
     return y

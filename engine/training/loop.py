@@ -19,7 +19,7 @@ from inachus.engine.data import Batches, Dataset
 from inachus.engine.errors import CheckpointError, NumericError
 from inachus.engine.training import checkpoint, pictures, report, state
 from inachus.engine.training.interrupt import Interrupt
-from inachus.engine.training.log import Log, lock, sweep, write_file
+from inachus.engine.training.log import Log, disk_errors, lock, sweep, write_file
 
 
 @dataclass
@@ -45,9 +45,9 @@ def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Ca
     becomes options.json, `say` gets one-line messages. Raises NumericError for NaN, before a checkpoint is written,
     ResourceError for a full disk or a directory in use, CheckpointError for a checkpoint of another model.
     """
+    batches = Batches(dataset, plan.batch * model.batches, plan.seed)  # refused before the directory is made
     with lock(run), Interrupt() as interrupt, np.errstate(all="ignore"):
         sweep(run)
-        batches = Batches(dataset, plan.batch * model.batches, plan.seed)
         start, seconds = _resume(model, run, say)
         write_file(run / "options.json", json.dumps(options, indent=1).encode())
         session = Session(model, run, plan, start, seconds)
@@ -66,7 +66,7 @@ def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Ca
                 session.step(step, last)
                 if bar.disable and (step % plan.sample_every == 0 or last):
                     say(f"step {step:,} of {plan.steps:,}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
-                if interrupt.signum is not None:
+                if last:  # a signal that came after `last` was set waits for the next step, which is saved
                     break
         session.finish()
         return interrupt.signum
@@ -149,7 +149,8 @@ class Session:
     def rate(self, step: int) -> None:
         """Keeps a copy of the checkpoint of this step if its score is the best so far."""
         score = self.plan.score(self.model)
-        with open(self.run / "scores.jsonl", "a") as file:
+        path = self.run / "scores.jsonl"
+        with disk_errors(path), open(path, "a") as file:
             file.write(json.dumps({"step": step, self.plan.score_name: round(score, 4)}) + "\n")
         if score < self.best:
             self.best = score

@@ -9,6 +9,7 @@ This list is the contract: every backend exports these names with these signatur
 """
 
 from inachus.kernels.reference.conv import conv2d, conv2d_dw, conv2d_dx
+from inachus.kernels.reference.linear import matmul
 from inachus.kernels.reference.losses import (
     absolute_error,
     absolute_error_bwd,
@@ -35,6 +36,7 @@ __all__ = [
     "ema",
     "leaky_relu",
     "leaky_relu_bwd",
+    "matmul",
     "norm",
     "norm_bwd",
     "normal",

@@ -1,11 +1,13 @@
 """Convolution and its two gradients in NumPy. Not here: the rules that combine them (`engine/ops/conv.py`).
 
-Windows are gathered into columns, block by block so that the column buffer stays in cache, and multiplied once:
-BLAS does the work. Read `conv2d` and `conv2d_dw` first, then `conv2d_dx`, which is also the transposed convolution.
+Windows are gathered into columns, some images at a time so that the column buffer stays in cache, and multiplied
+once: BLAS does the work. Read `conv2d` and `conv2d_dw` first, then `conv2d_dx`, which is also the transposed convolution.
 """
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+
+from inachus.kernels.reference.blocks import each, spans
 
 COLUMN_FLOATS = 1 << 20  # the column buffer of one block: 4 MB of float32
 
@@ -17,18 +19,25 @@ def conv2d(x, w, stride, pad):
     OH, OW = ((n + 2 * pad - k) // stride + 1 for n, k in ((H, KH), (W, KW)))
     w = w.reshape(-1, O)
     y = np.empty((N, OH, OW, O), x.dtype)
-    for i, j, cols in _columns(x, KH, KW, stride, (pad, pad), (pad, pad)):
-        np.matmul(cols, w, out=y[i:j].reshape(-1, O))  # (rows, KH*KW*C) . (KH*KW*C, O)
+
+    def block(part):
+        cols = _columns(x[part], KH, KW, stride, (pad, pad), (pad, pad))
+        np.matmul(cols, w, out=y[part].reshape(-1, O))  # (rows, KH*KW*C) . (KH*KW*C, O)
+
+    each(block, _images(N, OH * OW * len(w)))
     return y
 
 
 def conv2d_dw(x, gy, khw, stride, pad):
     """Gradient of conv2d in w: gw[kh,kw,c,o] = sum over n,oh,ow of x[n, oh S+kh-P, ow S+kw-P, c] gy[n,oh,ow,o]."""
-    (KH, KW), C, O = khw, x.shape[3], gy.shape[3]
-    gw = np.zeros((KH * KW * C, O), x.dtype)
-    for i, j, cols in _columns(x, KH, KW, stride, (pad, pad), (pad, pad), 2 * COLUMN_FLOATS):
-        gw += cols.T @ gy[i:j].reshape(-1, O)  # (KH*KW*C, rows) . (rows, O)
-    return gw.reshape(KH, KW, C, O)
+    (KH, KW), C, (N, OH, OW, O) = khw, x.shape[3], gy.shape
+
+    def block(part):
+        cols = _columns(x[part], KH, KW, stride, (pad, pad), (pad, pad))
+        return cols.T @ gy[part].reshape(-1, O)  # (KH*KW*C, rows) . (rows, O)
+
+    parts = each(block, _images(N, OH * OW * KH * KW * C))
+    return sum(parts[1:], start=parts[0]).reshape(KH, KW, C, O)
 
 
 def conv2d_dx(gy, w, hw, stride, pad):
@@ -49,18 +58,16 @@ def _dx_scatter(gy, w, hw, stride, pad):
     (N, OH, OW, O), (KH, KW, C, _), (H, W), S = gy.shape, w.shape, hw, stride
     gx = np.empty((N, H, W, C), gy.dtype)
     wt = w.reshape(-1, O).T  # (O, KH*KW*C)
-    n = min(N, max(1, COLUMN_FLOATS // (OH * OW * KH * KW * C)))
-    padded = np.empty((n, max(H + 2 * pad, (OH - 1) * S + KH), max(W + 2 * pad, (OW - 1) * S + KW), C), gy.dtype)
-    buffer = np.empty((n * OH * OW, KH * KW * C), gy.dtype)
-    for i in range(0, N, n):
-        part = gy[i : i + n].reshape(-1, O)
-        cols = np.matmul(part, wt, out=buffer[: len(part)]).reshape(-1, OH, OW, KH, KW, C)
-        block = padded[: len(cols)]
-        block[...] = 0
+
+    def block(part):
+        cols = (gy[part].reshape(-1, O) @ wt).reshape(-1, OH, OW, KH, KW, C)
+        around = np.zeros((len(cols), max(H + 2 * pad, (OH - 1) * S + KH), max(W + 2 * pad, (OW - 1) * S + KW), C), gy.dtype)
         for kh in range(KH):
             for kw in range(KW):
-                block[:, kh : kh + S * OH : S, kw : kw + S * OW : S] += cols[:, :, :, kh, kw]
-        gx[i : i + n] = block[:, pad : pad + H, pad : pad + W]
+                around[:, kh : kh + S * OH : S, kw : kw + S * OW : S] += cols[:, :, :, kh, kw]
+        gx[part] = around[:, pad : pad + H, pad : pad + W]
+
+    each(block, _images(N, OH * OW * KH * KW * C))
     return gx
 
 
@@ -74,14 +81,17 @@ def _dx_phases(gy, w, hw, stride, pad):
     taps = taps.reshape(S * S * C, TH * TW * O).T
     gx = np.empty((N, H, W, C), gy.dtype)
     around = (TH - 1 - q0, q0 + Q - OH), (TW - 1 - r0, r0 + R - OW)  # coarse row q0 + q sees gy rows q0+q-TH+1 .. q0+q
-    for i, j, cols in _columns(gy, TH, TW, 1, *around):
-        z = (cols @ taps).reshape(j - i, Q, R, S, S, C)
+
+    def block(part):
+        z = (_columns(gy[part], TH, TW, 1, *around) @ taps).reshape(-1, Q, R, S, S, C)
         for a in range(S):
             y, q = _phase_start(a, q0, S, pad)
             for b in range(S):
                 x, r = _phase_start(b, r0, S, pad)
-                part = gx[i:j, y::S, x::S]
-                part[...] = z[:, q : q + part.shape[1], r : r + part.shape[2], a, b]
+                pixels = gx[part, y::S, x::S]
+                pixels[...] = z[:, q : q + pixels.shape[1], r : r + pixels.shape[2], a, b]
+
+    each(block, _images(N, Q * R * len(taps)))
     return gx
 
 
@@ -97,25 +107,23 @@ def _phase_start(a, q0, S, P):
     return (y, 0) if y >= 0 else (y + S, 1)
 
 
-def _columns(x, KH, KW, S, rows, cols, floats=COLUMN_FLOATS):
-    """Yields (i, j, columns): the windows of images i..j-1 as rows (images*OH*OW, KH*KW*C) of one buffer.
+def _images(N, floats):
+    """Blocks of images, at least two, of which each needs a buffer of `floats` numbers an image."""
+    return spans(N, max(1, min((N + 1) // 2, COLUMN_FLOATS // max(1, floats))))
+
+
+def _columns(x, KH, KW, S, rows, cols):
+    """The windows of x (N,H,W,C) as rows of a matrix (N*OH*OW, KH*KW*C).
 
     `rows` and `cols` are the zeros put before and after; negative numbers cut off. A window row is one run of KW*C
     numbers of the padded images, so the windows are a view, and gathering them is one copy.
     """
-    N, H, W, C = x.shape
     (top, bottom), (left, right) = rows, cols
-    h, v = H + top + bottom, W + left + right
-    OH, OW = (h - KH) // S + 1, (v - KW) // S + 1
-    n = min(N, max(1, floats // (OH * OW * KH * KW * C)))
-    padded = np.zeros((n, h, v, C), x.dtype)
-    inside = padded[:, max(0, top) : h - max(0, bottom), max(0, left) : v - max(0, right)]
-    x = x[:, max(0, -top) : H + min(0, bottom), max(0, -left) : W + min(0, right)]
-    a, b, c, d = padded.strides
-    windows = as_strided(padded, (n, OH, OW, KH, KW * C), (a, b * S, c * S, b, d), writeable=False)
-    buffer = np.empty(windows.shape, x.dtype)
-    for i in range(0, N, n):
-        j = min(i + n, N)
-        inside[: j - i] = x[i:j]
-        np.copyto(buffer[: j - i], windows[: j - i])
-        yield i, j, buffer[: j - i].reshape(-1, KH * KW * C)
+    x = x[:, max(0, -top) : x.shape[1] + min(0, bottom), max(0, -left) : x.shape[2] + min(0, right)]
+    N, H, W, C = x.shape
+    top, bottom, left, right = (max(0, p) for p in (*rows, *cols))
+    padded = np.zeros((N, H + top + bottom, W + left + right, C), x.dtype)
+    padded[:, top : top + H, left : left + W] = x
+    n, h, v, c = padded.strides
+    shape = N, (padded.shape[1] - KH) // S + 1, (padded.shape[2] - KW) // S + 1, KH, KW * C
+    return as_strided(padded, shape, (n, h * S, v * S, h, c), writeable=False).reshape(-1, KH * KW * C)

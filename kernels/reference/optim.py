@@ -5,16 +5,12 @@ Blocked, so that a chain of NumPy operations reads memory once. Conventions are 
 
 import numpy as np
 
-from inachus.kernels.reference.norm import ROW_FLOATS
-
-
-def _blocks(p):
-    return (slice(i, i + ROW_FLOATS) for i in range(0, p.size, ROW_FLOATS))
+from inachus.kernels.reference.blocks import BLOCK, spans
 
 
 def sgd(p, g, v, lr, momentum):
     """v <- momentum v + g; p <- p - lr v. Polyak (1964)."""
-    for i in _blocks(p):
+    for i in spans(p.size, BLOCK):
         v[i] *= momentum
         v[i] += g[i]
         p[i] -= lr * v[i]
@@ -22,7 +18,7 @@ def sgd(p, g, v, lr, momentum):
 
 def rmsprop(p, g, v, lr, alpha, eps):
     """v <- alpha v + (1-alpha) g^2; p <- p - lr g / (sqrt(v) + eps). Tieleman and Hinton (2012)."""
-    for i in _blocks(p):
+    for i in spans(p.size, BLOCK):
         v[i] *= alpha
         v[i] += (1 - alpha) * np.square(g[i])
         d = np.sqrt(v[i])
@@ -33,7 +29,7 @@ def rmsprop(p, g, v, lr, alpha, eps):
 def adam(p, g, m, v, lr, beta1, beta2, eps, t):
     """Adam with bias correction at step t = 1, 2, ...: p <- p - lr mhat / (sqrt(vhat) + eps). Kingma and Ba (2015)."""
     step, root = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
-    for i in _blocks(p):
+    for i in spans(p.size, BLOCK):
         m[i] += (1 - beta1) * (g[i] - m[i])
         v[i] *= beta2
         d = np.square(g[i])
@@ -49,5 +45,5 @@ def adam(p, g, m, v, lr, beta1, beta2, eps, t):
 
 def ema(a, p, decay):
     """a <- decay a + (1-decay) p."""
-    for i in _blocks(p):
+    for i in spans(p.size, BLOCK):
         a[i] += (1 - decay) * (p[i] - a[i])

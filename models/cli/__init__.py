@@ -19,6 +19,13 @@ COMMANDS = (train, sample, interpolate, evaluate, models, data, doctor)
 class Parser(argparse.ArgumentParser):
     """argparse that raises our own error, with the nearest known word for an unknown one."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        """Raises UsageError for a word left over: here, where its own options are known, not at the top."""
+        known, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return known, extra
+
     def error(self, message):
         """Raises UsageError."""
         words = list(self._option_string_actions)

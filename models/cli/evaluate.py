@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from inachus.engine.errors import UsageError
+from inachus.engine.errors import DataError, UsageError
 from inachus.models.cli.sample import add_sampling, opened, say
 
 
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--n must lie between 100 and 100,000, not {args.n}")
     model, options, step = opened(args)
     train, test = splits(lambda split: load_data(args.data or options["data"], model.settings, split))
+    if train.shape != model.shape:
+        raise DataError(f"{args.data}: items of shape {train.shape}, but this run makes {model.shape}; give data of that shape")
     labels = np.arange(args.n) % model.classes if model.conditional else None
     parts = range(0, args.n, 500)
     items = np.concatenate([

@@ -32,6 +32,8 @@ def opened(args: argparse.Namespace):
     """(model, options, step) with the sampling options applied."""
     from inachus.models.runs import at_sampling, open_run
 
+    if not 0 <= args.seed < 2**63:
+        raise UsageError(f"--seed must lie between 0 and 2^63 - 1, not {args.seed}")
     model, options, step = open_run(args.directory, say, best=args.best)
     at_sampling(model, args.weights, args.norm, args.dropout)
     return model, options, step

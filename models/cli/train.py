@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from inachus.engine.errors import UsageError
+from inachus.engine.errors import DataError, UsageError
 
 
 def add(commands) -> None:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("sample_every", 1), ("save_every", 1), ("evaluate_every", 0)):
         value = getattr(args, name)
         if value is not None and not least <= value < 2**63:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+            raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
     options = _resumed(args) if args.resume else _fresh(args)
     model, dataset = _made(options, args)
     if args.dry_run:
@@ -96,7 +96,12 @@ def _made(options: dict, args):
     kernels.use_host(names[options["device"]])
     from inachus.models import MODELS
 
-    dataset = load_data(options["data"], MODELS[options["model"]].Settings(**options["settings"]))
+    try:
+        dataset = load_data(options["data"], MODELS[options["model"]].Settings(**options["settings"]))
+    except UsageError as error:
+        if args.resume:  # the user named no data now: what the run was trained on is gone
+            raise DataError(f"{args.resume}: its data cannot be loaded: {error}") from None
+        raise
     if args.resume:
         check_same_data(options, dataset)
     facts = {"source": dataset.source, "count": len(dataset), "fingerprint": dataset.fingerprint, "notes": dataset.notes}
@@ -111,7 +116,8 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
         raise UsageError(f"{directory} is not writable: choose another --out")
     plan = Plan(options["steps"], options["batch"], options["seed"], args.sample_every, args.save_every)
     if args.evaluate_every:
-        plan.score_every, plan.score, plan.score_name = args.evaluate_every, _score(options), "frechet"
+        plan.score_every, plan.score_name = args.evaluate_every, "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"
+        plan.score = _score(options, plan.score_name)
     _say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:
         _say(note)
@@ -125,15 +131,16 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
     return 0
 
 
-def _score(options: dict):
-    """The Frechet distance of 2,000 samples, with the judge of the data."""
+def _score(options: dict, name: str):
+    """The distance `name` of 2,000 samples, with the judge of the data."""
     from inachus.engine.evaluation.judgement import judge_samples
     from inachus.models import MODELS
+    from inachus.models.cli.evaluate import splits
     from inachus.models.runs import load_data
 
     settings = MODELS[options["model"]].Settings(**options["settings"])
-    train, test = (load_data(options["data"], settings, split) for split in ("train", "test"))
-    return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=_say)["frechet"]
+    train, test = splits(lambda split: load_data(options["data"], settings, split))
+    return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=_say)[name]
 
 
 def _description(options: dict, model, dataset) -> str:

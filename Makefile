@@ -1,0 +1,31 @@
+# `make train` and `make test` set themselves up in .venv; nothing but Python 3.11+ and make is needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test slow lint bench clean
+
+train: .venv/ready
+	$(BIN)/inachus train dcgan --data digits --steps 3000 --set width=32 --sample-every 100
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: .venv/ready
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+
+bench: .venv/ready
+	$(BIN)/python bench/train.py
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/ready: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Inachus needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@

@@ -1,0 +1,184 @@
+"""Whole training steps of this engine beside PyTorch eager, alternating in one run: `python bench/train.py`.
+
+Both sides take the same step: G once, D on real and on the detached fake, Adam, then G through a frozen D, Adam. Each
+step of one engine is followed by one of the other, so that a busy machine slows both; medians and their ratio count.
+Without PyTorch only our side runs. Peak memory is of a process that does nothing else (`--alone`).
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from inachus.engine.data import Batch
+from inachus.models import MODELS
+
+# name: (model, settings, shape, batch)
+CASES = {
+    "gan": ("gan", {}, (28, 28, 1), 64),
+    "dcgan-32": ("dcgan", {"width": 64}, (32, 32, 3), 64),
+    "dcgan-64": ("dcgan", {"width": 64}, (64, 64, 3), 32),
+}
+
+
+def ours(case: str):
+    """A function that takes one step of this engine; the average of weights, which PyTorch's side lacks, is left out."""
+    name, settings, shape, batch = CASES[case]
+    cls = MODELS[name]
+    model = cls(shape, 0, 0, cls.Settings(**settings))
+    model.average.update = lambda: None
+    items = Batch(np.random.default_rng(0).standard_normal((batch, *shape), dtype=np.float32))
+    return lambda: model.step(items)
+
+
+def torchs(case: str, channels_last: bool):
+    """The same step in PyTorch eager."""
+    import torch
+
+    name, settings, (size, _, channels), batch = CASES[case]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    torch.manual_seed(0)
+    if name == "gan":
+        G, D, z = torch_mlp(size * size * channels)
+        real = torch.randn(batch, size * size * channels)
+    else:
+        G, D, z = torch_dcgan(size, channels, settings["width"])
+        G, D = G.to(memory_format=layout), D.to(memory_format=layout)
+        real = torch.randn(batch, channels, size, size).contiguous(memory_format=layout)
+    g, d = (torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (G, D))
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    one, zero = torch.ones(batch, 1), torch.zeros(batch, 1)
+
+    def step():
+        fake = G(torch.randn(batch, *z))
+        d.zero_grad()
+        s_real, s_fake = D(real), D(fake.detach())
+        d_loss = loss(s_real, one) + loss(s_fake, zero)
+        d_loss.backward()
+        d.step()
+        D.requires_grad_(False)
+        g.zero_grad()
+        g_loss = loss(D(fake), one)
+        g_loss.backward()
+        g.step()
+        D.requires_grad_(True)
+        return d_loss.item(), g_loss.item(), s_real.sigmoid().mean().item(), s_fake.sigmoid().mean().item()
+
+    return step
+
+
+def torch_mlp(pixels: int):
+    """The course's pair: dense, leaky ReLU, batch norm."""
+    from torch import nn
+
+    G = nn.Sequential(nn.Linear(100, 256), nn.LeakyReLU(0.2, True), nn.BatchNorm1d(256), nn.Linear(256, 512),
+                      nn.LeakyReLU(0.2, True), nn.BatchNorm1d(512), nn.Linear(512, pixels), nn.Tanh())
+    D = nn.Sequential(nn.Linear(pixels, 512), nn.LeakyReLU(0.2, True), nn.Linear(512, 256), nn.LeakyReLU(0.2, True),
+                      nn.Linear(256, 1))
+    return G, D, (100,)
+
+
+def torch_dcgan(size: int, channels: int, width: int):
+    """The pair of `models/nets/dcgan.py`."""
+    from torch import nn
+
+    widths = [width << i for i in range((size // 4).bit_length() - 1)]
+    g = [nn.ConvTranspose2d(100, widths[-1], 4, bias=False)]
+    for before, after in zip(widths[::-1], [*widths[-2::-1], channels], strict=True):
+        g += [nn.BatchNorm2d(before), nn.ReLU(True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
+    d = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+    for before, after in zip(widths, widths[1:], strict=False):
+        d += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, True)]
+    return nn.Sequential(*g, nn.Tanh()), nn.Sequential(*d, nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()), (100, 1, 1)
+
+
+def alternate(sides: dict, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of every step of every side, taken in turns after a warm-up."""
+    times = {name: [] for name in sides}
+    for i in range(-3, rounds):
+        for name, step in sides.items():
+            time.sleep(0.05)  # the other side's threads spin for a while after their work
+            start = time.perf_counter()
+            step()
+            if i >= 0:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+SIDES = {"inachus": ours, "torch": lambda case: torchs(case, False), "torch channels_last": lambda case: torchs(case, True)}
+
+
+def peak(case: str, side: str) -> float:
+    """MB of a fresh process that takes ten such steps."""
+    command = [sys.executable, __file__, "--alone", case, side]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def measure(case: str, rounds: int) -> dict:
+    """One row: medians and p10/p90 a side, the ratio to PyTorch's better layout, peak memory a side."""
+    names = ["inachus"]
+    try:
+        import torch
+
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        names = list(SIDES)
+    except ImportError:
+        pass
+    row = {"case": case, "batch": CASES[case][3], "rounds": rounds}
+    for name, ms in alternate({name: SIDES[name](case) for name in names}, rounds).items():
+        p10, p50, p90 = np.percentile(ms, [10, 50, 90])
+        row[name] = {"median_ms": round(p50, 2), "p10": round(p10, 2), "p90": round(p90, 2), "peak_mb": round(peak(case, name))}
+    if len(names) > 1:
+        best = min(names[1:], key=lambda name: row[name]["median_ms"])
+        row["time_ratio"] = round(row["inachus"]["median_ms"] / row[best]["median_ms"], 3)
+        row["memory_ratio"] = round(row["inachus"]["peak_mb"] / min(row[name]["peak_mb"] for name in names[1:]), 3)
+    return row
+
+
+def environment() -> dict:
+    """What the numbers depend on."""
+    facts = {"numpy": np.__version__, "python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        facts["cpu"] = next((s.split(":")[1].strip() for s in cpu.read_text().splitlines() if s.startswith("model name")), "?")
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    facts["commit"] = git.stdout.strip()
+    if "torch" in sys.modules:
+        facts["torch"] = sys.modules["torch"].__version__
+    return facts
+
+
+def main() -> None:
+    """Prints a JSON line a case; with --save also writes bench/results/train-DATE.json."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("cases", nargs="*", default=list(CASES), help=f"of {', '.join(CASES)}")
+    p.add_argument("--rounds", type=int, default=40)
+    p.add_argument("--save", action="store_true")
+    p.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    args = p.parse_args()
+    if args.alone:
+        step = SIDES[args.cases[1]](args.cases[0])
+        for _ in range(10):
+            step()
+        status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's memory too
+        print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+        return
+    rows = []
+    for case in args.cases:
+        rows.append(measure(case, args.rounds))
+        print(json.dumps(rows[-1]), flush=True)
+    if args.save:
+        out = Path(__file__).parent / "results" / f"train-{time.strftime('%Y-%m-%d')}.json"
+        out.parent.mkdir(exist_ok=True)
+        out.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

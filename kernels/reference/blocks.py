@@ -1,0 +1,39 @@
+"""Independent blocks of one kernel, on all cores: NumPy releases the interpreter's lock while it computes.
+
+BLAS itself is held to one thread, and a kernel divides its work by size alone, never by the number of cores. So a
+result has the same bits on any number of threads. Not here: what a block computes.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from threadpoolctl import threadpool_limits
+
+BLOCK = 1 << 17  # elements of one block of an elementwise chain: 512 KB of float32 stay in a second-level cache
+
+
+def threads() -> int:
+    """OPENBLAS_NUM_THREADS or OMP_NUM_THREADS if set, as for NumPy itself; otherwise the cores this process may use."""
+    asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(pid: int) -> ThreadPoolExecutor:  # a forked child needs its own
+    threadpool_limits(1, user_api="blas")
+    return ThreadPoolExecutor(threads(), "kernel")
+
+
+def each(function, blocks: list) -> list:
+    """[function(block) for block in blocks] with a GEMM or more in each; smaller pieces are faster on one thread."""
+    pool = _pool(os.getpid())
+    return [function(block) for block in blocks] if len(blocks) < 2 or threads() == 1 else list(pool.map(function, blocks))
+
+
+def spans(n: int, length: int) -> list[slice]:
+    """0..n-1 in slices of `length`."""
+    length = max(1, length)
+    return [slice(i, min(i + length, n)) for i in range(0, n, length)]
