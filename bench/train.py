@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +95,10 @@ def torch_dcgan(size: int, channels: int, width: int):
     for before, after in zip(widths[::-1], [*widths[-2::-1], channels], strict=True):
         g += [nn.BatchNorm2d(before), nn.ReLU(True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
     d = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         d += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, True)]
-    return nn.Sequential(*g, nn.Tanh()), nn.Sequential(*d, nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()), (100, 1, 1)
+    d += [nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()]
+    return nn.Sequential(*g, nn.Tanh()), nn.Sequential(*d), (100, 1, 1)
 
 
 def alternate(sides: dict, rounds: int) -> dict[str, list[float]]:
@@ -112,7 +114,11 @@ def alternate(sides: dict, rounds: int) -> dict[str, list[float]]:
     return times
 
 
-SIDES = {"inachus": ours, "torch": lambda case: torchs(case, False), "torch channels_last": lambda case: torchs(case, True)}
+SIDES = {
+    "inachus": ours,
+    "torch": lambda case: torchs(case, channels_last=False),
+    "torch channels_last": lambda case: torchs(case, channels_last=True),
+}
 
 
 def peak(case: str, side: str) -> float:
@@ -134,7 +140,8 @@ def measure(case: str, rounds: int) -> dict:
     row = {"case": case, "batch": CASES[case][3], "rounds": rounds}
     for name, ms in alternate({name: SIDES[name](case) for name in names}, rounds).items():
         p10, p50, p90 = np.percentile(ms, [10, 50, 90])
-        row[name] = {"median_ms": round(p50, 2), "p10": round(p10, 2), "p90": round(p90, 2), "peak_mb": round(peak(case, name))}
+        row[name] = {"median_ms": round(p50, 2), "p10": round(p10, 2), "p90": round(p90, 2)}
+        row[name]["peak_mb"] = round(peak(case, name))
     if len(names) > 1:
         best = min(names[1:], key=lambda name: row[name]["median_ms"])
         row["time_ratio"] = round(row["inachus"]["median_ms"] / row[best]["median_ms"], 3)
@@ -147,9 +154,10 @@ def environment() -> dict:
     facts = {"numpy": np.__version__, "python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
     cpu = Path("/proc/cpuinfo")
     if cpu.exists():
-        facts["cpu"] = next((s.split(":")[1].strip() for s in cpu.read_text().splitlines() if s.startswith("model name")), "?")
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
-    facts["commit"] = git.stdout.strip()
+        lines = cpu.read_text().splitlines()
+        facts["cpu"] = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    facts["commit"] = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     if "torch" in sys.modules:
         facts["torch"] = sys.modules["torch"].__version__
     return facts

@@ -2,7 +2,7 @@
 
 An op is two adjacent functions: arrays in, array out; then its rule (vector-Jacobian product), Tensors in, Tensors
 out. Because rules are written in ops, a gradient is a graph like any other and can be differentiated again.
-Not here: any mathematics (`ops/`), any loop over numbers (`kernels/`). Read `ops/arithmetic.py` next, then `ops/conv.py`.
+Not here: mathematics (`ops/`), loops over numbers (`kernels/`). Read `ops/arithmetic.py` next, then `ops/conv.py`.
 """
 
 from collections import namedtuple
@@ -205,7 +205,7 @@ def op(forward: Callable | None = None, *, saves: bool = False) -> Any:
 
 
 def _admit(name: str, inputs: Sequence[Any]) -> tuple[Tensor | None, ...]:
-    """Checks the inputs of an op: no raw arrays, one float dtype, one device; numbers become constants of that dtype."""
+    """Checks the inputs of an op: no raw arrays, one float dtype, one device; numbers become constants."""
     first = next((t for t in inputs if isinstance(t, Tensor) and t.data.dtype.kind == "f"), None)
     admitted = []
     for x in inputs:
@@ -217,7 +217,8 @@ def _admit(name: str, inputs: Sequence[Any]) -> tuple[Tensor | None, ...]:
         elif isinstance(x, bool | int | float):
             x = Tensor(np.asarray(x, np.float32 if first is None else first.dtype))
         elif x is not None:
-            raise TypeError(f"{name}: got a raw {type(x).__name__}; wrap it in constant(...) to say that no gradient flows")
+            raw = type(x).__name__
+            raise TypeError(f"{name}: got a raw {raw}; wrap it in constant(...) to say that no gradient flows")
         admitted.append(x)
     return tuple(admitted)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inachus.engine.errors import CheckpointError, ResourceError, UsageError
-from inachus.engine.training import checkpoint, log
+from inachus.engine.training import checkpoint, durable
 
 OLD = {"g.w": np.full((2, 3), 1.0, np.float32), "t": np.array(7, np.uint64)}
 NEW = {"g.w": np.full((2, 3), 2.0, np.float32), "t": np.array(8, np.uint64)}
@@ -190,7 +190,7 @@ def test_a_killed_save_leaves_the_old_or_the_new_checkpoint(tmp_path, point, aga
 def test_every_fault_point_is_tested():
     files = ("tensors.safetensors", "meta.json", "latest")
     written = {f"{name}:{point}" for name in files for point in ("half", "written")} | {"latest:replaced"}
-    source = Path(checkpoint.__file__).read_text() + Path(log.__file__).read_text()
+    source = Path(checkpoint.__file__).read_text() + Path(durable.__file__).read_text()
     assert written | set(re.findall(r'fault\("(save:\w+)"\)', source)) == set(FAULT_POINTS)
 
 

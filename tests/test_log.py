@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inachus.engine.errors import ResourceError, UsageError
-from inachus.engine.training import checkpoint, log
+from inachus.engine.training import checkpoint, durable, log
 from inachus.engine.training.log import Log
 
 # The log
@@ -99,7 +99,7 @@ def test_a_full_disk_loses_one_line_at_most(tmp_path):
 
 def test_write_file_replaces_and_cleans_up(tmp_path, monkeypatch):
     path = tmp_path / "new/folder/file"
-    log.write_file(path, b"old")
+    durable.write_file(path, b"old")
 
     def refuse(*arguments):
         raise OSError(28, "No space left on device")
@@ -108,9 +108,9 @@ def test_write_file_replaces_and_cleans_up(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(os, call, refuse)
             with pytest.raises(ResourceError, match=r"No space left on device.*free space"):
-                log.write_file(path, b"new")
+                durable.write_file(path, b"new")
         assert path.read_bytes() == b"old" and os.listdir(path.parent) == ["file"]
-    log.write_file(path, b"")
+    durable.write_file(path, b"")
     assert path.read_bytes() == b""
 
 
@@ -119,7 +119,7 @@ def test_sweep_spares_living_writers_and_strangers(tmp_path):
     checkpoint.save(tmp_path, 10, saved, {})
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         dead = process.pid
-    alive, mine = f".tmp-{os.getppid()}-0123abcd0", log.temporary(home / "x").name
+    alive, mine = f".tmp-{os.getppid()}-0123abcd0", durable.temporary(home / "x").name
     earlier = f".tmp-{os.getpid()}-000000005"  # of a dead process that had our pid, as in a container
     for name in (f".tmp-{dead}-0123abcd0", earlier, f".old-{dead}-0123abcd1-step-00000010"):
         (home / name).mkdir()

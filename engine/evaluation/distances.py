@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
+
 from inachus.engine.errors import NumericError, UsageError
 
 BLOCK_BYTES = 2**26  # one block of pairwise distances; two are alive at a time, so the peak is about 150 MB

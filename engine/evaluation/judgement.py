@@ -67,10 +67,14 @@ def line(result: dict) -> str:
         return (f"modes {result['modes']} | high quality {result['high_quality']:.1%} | reverse KL "
                 f"{result['reverse_kl']:.4f} | SW {result['sliced_wasserstein']:.4f} | N={result['samples']:,}")
     if "frechet" not in result:
-        return f"SW {result['sliced_wasserstein']:.4f} (floor {result['sliced_wasserstein_floor']:.4f}) | N={result['samples']:,}"
-    parts = [f"{result['features']}-Frechet {result['frechet']:.2f} (floor {result['frechet_floor']:.2f})",
-             f"KID {result['kid']:.4f}+-{result['kid_std']:.4f}", f"P/R {result['precision']:.2f}/{result['recall']:.2f}",
-             f"coverage {result['coverage']:.2f}"]
+        distance, least = result["sliced_wasserstein"], result["sliced_wasserstein_floor"]
+        return f"SW {distance:.4f} (floor {least:.4f}) | N={result['samples']:,}"
+    parts = [
+        f"{result['features']}-Frechet {result['frechet']:.2f} (floor {result['frechet_floor']:.2f})",
+        f"KID {result['kid']:.4f}+-{result['kid_std']:.4f}",
+        f"P/R {result['precision']:.2f}/{result['recall']:.2f}",
+        f"coverage {result['coverage']:.2f}",
+    ]
     if "total_variation" in result:
         parts += [f"classes {result['classes_present']} TV {result['total_variation']:.3f}"]
     if "label_agreement" in result:

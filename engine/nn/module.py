@@ -60,7 +60,8 @@ class Module:
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Copies `state` into this module. Raises ValueError naming what is missing, left over or of another shape."""
         own = self.state_dict()
-        wrong = [f"{n}: {own[n].shape} here, {state[n].shape} there" for n in own if n in state and own[n].shape != state[n].shape]
+        both = [(n, own[n].shape, state[n].shape) for n in own if n in state]
+        wrong = [f"{name}: {here} here, {there} there" for name, here, there in both if here != there]
         missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or extra or wrong:
             raise ValueError(f"state does not fit: missing {missing}, unknown {extra}, shapes {wrong}")
@@ -120,7 +121,7 @@ def _offset(view: np.ndarray, base: np.ndarray) -> int:
 
 
 def counts(module: Module) -> tuple[int, int, int]:
-    """(total, trainable, non-trainable) numbers of a network; running statistics count as non-trainable, as in Keras."""
+    """(total, trainable, non-trainable) numbers of a network; running statistics are non-trainable, as in Keras."""
     trainable = sum(t.size for t in module.parameters() if t.requires_grad)
     fixed = sum(t.size for t in module.parameters() if not t.requires_grad)
     fixed += sum(b.size for _, b in module.named_buffers())
@@ -142,4 +143,5 @@ def summary(network: "Module", shape: tuple[int, ...], title: str = "") -> str:
     line = "  ".join("-" * w for w in widths)
     table = ["  ".join((a.ljust(widths[0]), b.ljust(widths[1]), c.rjust(widths[2]))) for a, b, c in [head, *rows]]
     total, trainable, fixed = counts(network)
-    return "\n".join([table[0], line, *table[1:], line, f"total {total:,}, trainable {trainable:,}, non-trainable {fixed:,}"])
+    totals = f"total {total:,}, trainable {trainable:,}, non-trainable {fixed:,}"
+    return "\n".join([table[0], line, *table[1:], line, totals])

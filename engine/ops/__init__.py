@@ -40,7 +40,19 @@ from inachus.engine.ops.conv import (
 )
 from inachus.engine.ops.linear import dense, matmul
 from inachus.engine.ops.norm import batch_norm, bias_act, instance_norm, layer_norm
-from inachus.engine.ops.shape import broadcast_to, concat, getitem, mean, pad, put, reshape, sum, sum_to, transpose, unpad
+from inachus.engine.ops.shape import (
+    broadcast_to,
+    concat,
+    getitem,
+    mean,
+    pad,
+    put,
+    reshape,
+    sum,
+    sum_to,
+    transpose,
+    unpad,
+)
 
 __all__ = [
     "abs",

@@ -113,6 +113,6 @@ def embedding(index, w) -> Tensor:
     index = index.data if isinstance(index, Tensor) else xp(w.data).asarray(index)
     if index.dtype.kind not in "iu":
         raise TypeError(f"embedding: the index must be integers, got {index.dtype}")
-    if index.size and not (0 <= index.min() and index.max() < len(w)):
+    if index.size and (index.min() < 0 or index.max() >= len(w)):
         raise ValueError(f"embedding: index {index.min()}..{index.max()} is outside the table's 0..{len(w) - 1}")
     return getitem(w, index=(index,))

@@ -77,8 +77,8 @@ def conv_transpose2d(x, w, *, stride=1, pad=0, output_pad=0) -> Tensor:
     _check_images("conv_transpose2d", x, w, w.shape[-1], stride, pad)
     hw = tuple((n - 1) * stride - 2 * pad + k + output_pad for n, k in zip(x.shape[1:3], w.shape[:2], strict=True))
     if not 0 <= output_pad < max(stride, 1) or min(hw) < 1:
-        raise ValueError(f"conv_transpose2d: output size {hw} with stride {stride}, pad {pad}, output_pad {output_pad}; "
-                         "output_pad must be smaller than the stride and the size positive")
+        geometry = f"output size {hw} with stride {stride}, pad {pad}, output_pad {output_pad}"
+        raise ValueError(f"conv_transpose2d: {geometry}; output_pad must be below the stride and the size positive")
     return conv2d_dx(x, w, hw=hw, stride=stride, pad=pad)
 
 
@@ -121,7 +121,7 @@ def upsample_nearest(x, *, scale) -> Tensor:
 
 
 def pixel_shuffle(x, *, scale) -> Tensor:
-    """Channels to pixels: (N,H,W,C scale^2) -> (N, H scale, W scale, C); channel c scale^2 + i scale + j -> pixel (i, j).
+    """Channels to pixels: (N,H,W,C scale^2) -> (N,H scale,W scale,C); channel c scale^2 + i scale + j to pixel (i, j).
 
     Shi et al. (2016), eq. 4. Raises ValueError unless scale^2 divides the channels.
     """

@@ -40,8 +40,8 @@ def _(gy, y, x, w, b):
 def dense(x, w, b=None) -> Tensor:
     """y = x w + b: (..., I), (I, O), (O,) -> (..., O). Raises ValueError if the sizes differ."""
     if w.ndim != 2 or x.shape[-1] != w.shape[0] or (b is not None and b.shape != w.shape[1:]):
-        bias = "" if b is None else f", b {b.shape}"
-        raise ValueError(f"dense: x has {x.shape[-1]} features but w expects {w.shape[0]} (x {x.shape}, w {w.shape}{bias})")
+        shapes = f"x {x.shape}, w {w.shape}" + ("" if b is None else f", b {b.shape}")
+        raise ValueError(f"dense: x has {x.shape[-1]} features but w expects {w.shape[0]} ({shapes})")
     if x.ndim == 2:
         return _dense(x, w, b)
     return reshape(_dense(reshape(x, shape=(-1, x.shape[-1])), w, b), shape=(*x.shape[:-1], w.shape[1]))

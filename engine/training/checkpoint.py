@@ -9,7 +9,7 @@ A directory is written whole under a temporary name, flushed to the disk and onl
 sees the old checkpoint or the new one. A file is believed only after its hash agrees; nothing is unpickled.
 
 This file does not know what a run wants to remember: names and meaning of the tensors are the loop's affair.
-Read next: `log.py` for the parts that make a single file atomic, or `loop.py`, which decides when to save.
+Read next: `durable.py` for the parts that make a single file atomic, or `loop.py`, which decides when to save.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ import safetensors.numpy
 
 from inachus import __version__ as ENGINE
 from inachus.engine.errors import CheckpointError, UsageError
-from inachus.engine.training.log import (
+from inachus.engine.training.durable import (
     discard,
     disk_errors,
     fault,

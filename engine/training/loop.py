@@ -18,8 +18,9 @@ from tqdm import tqdm
 from inachus.engine.data import Batches, Dataset
 from inachus.engine.errors import CheckpointError, NumericError
 from inachus.engine.training import checkpoint, pictures, report, state
+from inachus.engine.training.durable import disk_errors, lock, sweep, write_file
 from inachus.engine.training.interrupt import Interrupt
-from inachus.engine.training.log import Log, disk_errors, lock, sweep, write_file
+from inachus.engine.training.log import Log
 
 
 @dataclass
@@ -115,8 +116,11 @@ class Session:
         """Raises NumericError in the step in which a loss stops being a number."""
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
-            raise NumericError(f"{self.run}: {', '.join(wrong)} is not finite at step {step}; the checkpoint of step "
-                               f"{self.saved} is good: train again with a smaller learning rate (--set lr=...)")
+            raise self._diverged(f"{', '.join(wrong)} is not finite at step {step}")
+
+    def _diverged(self, what: str) -> NumericError:
+        return NumericError(f"{self.run}: {what}; the checkpoint of step {self.saved} is good: "
+                            "train again with a smaller learning rate (--set lr=...)")
 
     def step(self, step: int, last: bool) -> None:
         """After step number `step`: whatever is due."""
@@ -139,8 +143,7 @@ class Session:
         arrays, values = state.collect(self.model)
         name = state.broken(arrays)
         if name:
-            raise NumericError(f"{self.run}: {name} is not finite after step {step}; the checkpoint of step {self.saved} "
-                               "is good: train again with a smaller learning rate (--set lr=...)")
+            raise self._diverged(f"{name} is not finite after step {step}")
         meta = {"state": values, "seconds": self.seconds()}
         checkpoint.save(self.run, step, arrays, meta, self.plan.keep)
         self.saved = step

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from inachus.engine.errors import DataError, UsageError
-from inachus.engine.training.log import write_file
+from inachus.engine.training.durable import write_file
 
 PAPER, INK, FAINT = (255, 255, 255), (52, 56, 64), (226, 228, 233)
 DOT, CENTRE = (38, 98, 196, 150), (222, 92, 32)

@@ -16,6 +16,7 @@ import numpy as np
 
 from inachus.engine.errors import CheckpointError
 from inachus.engine.training import log
+from inachus.engine.training.durable import write_file
 from inachus.engine.training.pictures import spread
 
 GRIDS = 13  # one large, twelve small
@@ -100,7 +101,7 @@ def write(run: Path) -> Path:
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body>{"".join(body)}</body></html>
 """
-    log.write_file(run / "report.html", page.encode(errors="replace"))
+    write_file(run / "report.html", page.encode(errors="replace"))
     return run / "report.html"
 
 

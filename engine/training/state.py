@@ -32,7 +32,7 @@ def restore(model: Any, arrays: dict[str, np.ndarray], values: dict[str, Any]) -
     if difference is None and set(plain["generators"]) != set(values["generators"]):
         difference = "its random generators have other names"
     if difference:
-        raise CheckpointError(f"the checkpoint does not fit this model: {difference}; build the model with the run's options")
+        raise CheckpointError(f"does not fit this model: {difference}; build the model with the run's options")
     for part, thing in _parts(model):
         thing.load_state_dict({k.removeprefix(f"{part}."): v for k, v in arrays.items() if k.startswith(f"{part}.")})
     for name, generator in _generators(model):

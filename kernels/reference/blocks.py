@@ -30,7 +30,7 @@ def _pool(pid: int) -> ThreadPoolExecutor:  # a forked child needs its own
 def each(function, blocks: list) -> list:
     """[function(block) for block in blocks] with a GEMM or more in each; smaller pieces are faster on one thread."""
     pool = _pool(os.getpid())
-    return [function(block) for block in blocks] if len(blocks) < 2 or threads() == 1 else list(pool.map(function, blocks))
+    return list((map if len(blocks) < 2 or threads() == 1 else pool.map)(function, blocks))
 
 
 def spans(n: int, length: int) -> list[slice]:

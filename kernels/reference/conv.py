@@ -1,7 +1,7 @@
 """Convolution and its two gradients in NumPy. Not here: the rules that combine them (`engine/ops/conv.py`).
 
 Windows are gathered into columns, some images at a time so that the column buffer stays in cache, and multiplied
-once: BLAS does the work. Read `conv2d` and `conv2d_dw` first, then `conv2d_dx`, which is also the transposed convolution.
+once: BLAS does the work. Read `conv2d` and `conv2d_dw`, then `conv2d_dx`, which is also the transposed convolution.
 """
 
 import numpy as np
@@ -14,8 +14,7 @@ COLUMN_FLOATS = 1 << 20  # the column buffer of one block: 4 MB of float32
 
 def conv2d(x, w, stride, pad):
     """y[n,oh,ow,o] = sum over kh,kw,c of x[n, oh S+kh-P, ow S+kw-P, c] w[kh,kw,c,o], x zero outside."""
-    KH, KW, C, O = w.shape
-    N, H, W, _ = x.shape
+    (KH, KW, _, O), (N, H, W, _) = w.shape, x.shape
     OH, OW = ((n + 2 * pad - k) // stride + 1 for n, k in ((H, KH), (W, KW)))
     w = w.reshape(-1, O)
     y = np.empty((N, OH, OW, O), x.dtype)

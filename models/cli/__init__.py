@@ -28,13 +28,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raises UsageError."""
-        words = list(self._option_string_actions)
-        for action in self._actions:
-            words += list(action.choices or ()) if action.choices and not action.option_strings else []
+        words = list(_words(self))
         wrong = re.search(r"(?:unrecognized arguments|invalid choice): '?([^\s']+)", message)
         close = difflib.get_close_matches(wrong[1].split("=")[0], map(str, words), 1, 0.5) if wrong else []
         hint = f"; did you mean '{close[0]}'?" if close else f"; see `{self.prog} --help`"
         raise UsageError(message.split(" (choose from")[0] + hint)
+
+
+def _words(p: argparse.ArgumentParser):
+    """Every option and command of a parser and of those below it."""
+    yield from p._option_string_actions
+    for action in p._actions:
+        for name, below in action.choices.items() if isinstance(action, argparse._SubParsersAction) else ():
+            yield name
+            yield from _words(below)
 
 
 def parser() -> Parser:

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
 
     from inachus.engine.evaluation import judgement
     from inachus.engine.training import report
-    from inachus.engine.training.log import write_file
+    from inachus.engine.training.durable import write_file
     from inachus.models.runs import load_data
 
     if not 100 <= args.n <= 100_000:

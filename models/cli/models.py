@@ -32,10 +32,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _paper(cls: type) -> str:
-    """The first sentence of the file that defines the model."""
+    """The first line of the file that defines the model: name, paper, idea."""
     import sys
 
-    return " ".join(sys.modules[cls.__module__].__doc__.split("\n\n")[0].split())
+    return sys.modules[cls.__module__].__doc__.splitlines()[0]
 
 
 def networks(model) -> str:

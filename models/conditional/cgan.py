@@ -1,7 +1,7 @@
-"""Conditional GAN: the step of `models/generation/gan.py`, with G and D told the label.
+"""Conditional GAN (Mirza and Osindero 2014): generator and discriminator are told the label.
 
-Mirza and Osindero (2014), "Conditional generative adversarial nets"; the course's version, in which the label is
-embedded and multiplied into the noise and into the picture. `--set join=concat` puts it beside them instead.
+"Conditional generative adversarial nets", in the course's version: the label is embedded and multiplied into the
+noise and into the picture. The step is in `models/generation/gan.py`. `--set join=concat` puts it beside them instead.
 Deviations from the paper: leaky ReLU and batch norm instead of maxout, Adam instead of momentum.
 """
 

@@ -1,7 +1,7 @@
-"""Autoencoder: the lecture's first generator. A picture goes through a 2-D code and back; the decoder alone makes
-pictures from codes nobody encoded, and shows why that is not enough: between the codes of real pictures there are holes.
+"""Autoencoder (Hinton and Salakhutdinov 2006): the lecture's first generator, a decoder of 2-D codes.
 
-Hinton and Salakhutdinov (2006). Read `gan.py` next, where a discriminator says what is wrong with such pictures.
+"Reducing the dimensionality of data with neural networks". A picture goes through a code and back; the decoder alone
+makes pictures from codes nobody encoded, and shows why that is not enough: between the real codes there are holes. Read `gan.py` next, where a discriminator says what is wrong with such pictures.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
-"""DCGAN: the same step as `gan.py` with convolutional networks (`models/nets/dcgan.py`).
+"""DCGAN (Radford, Metz and Chintala 2016): the step of the GAN with convolutional networks.
 
-Radford, Metz and Chintala (2016), section 4. Weights N(0, 0.02), scales N(1, 0.02), Adam 2e-4 with beta1 0.5.
+"Unsupervised representation learning with deep convolutional GANs", section 4; the networks are in
+`models/nets/dcgan.py`, the step is in `gan.py`. Weights N(0, 0.02), scales N(1, 0.02), Adam 2e-4 with beta1 0.5.
 """
 
 from dataclasses import dataclass
