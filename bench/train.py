@@ -30,7 +30,7 @@ CASES = {
 
 
 def ours(case: str):
-    """A function that takes one step of this engine; the average of weights, which PyTorch's side lacks, is left out."""
+    """A function that takes one step of this engine, without the average of weights, which PyTorch's side lacks."""
     name, settings, shape, batch = CASES[case]
     cls = MODELS[name]
     model = cls(shape, 0, 0, cls.Settings(**settings))
@@ -79,10 +79,19 @@ def torch_mlp(pixels: int):
     """The course's pair: dense, leaky ReLU, batch norm."""
     from torch import nn
 
-    G = nn.Sequential(nn.Linear(100, 256), nn.LeakyReLU(0.2, True), nn.BatchNorm1d(256), nn.Linear(256, 512),
-                      nn.LeakyReLU(0.2, True), nn.BatchNorm1d(512), nn.Linear(512, pixels), nn.Tanh())
-    D = nn.Sequential(nn.Linear(pixels, 512), nn.LeakyReLU(0.2, True), nn.Linear(512, 256), nn.LeakyReLU(0.2, True),
-                      nn.Linear(256, 1))
+    G = nn.Sequential(
+        nn.Linear(100, 256),
+        nn.LeakyReLU(0.2, True),
+        nn.BatchNorm1d(256),
+        nn.Linear(256, 512),
+        nn.LeakyReLU(0.2, True),
+        nn.BatchNorm1d(512),
+        nn.Linear(512, pixels),
+        nn.Tanh(),
+    )
+    D = nn.Sequential(
+        nn.Linear(pixels, 512), nn.LeakyReLU(0.2, True), nn.Linear(512, 256), nn.LeakyReLU(0.2, True), nn.Linear(256, 1)
+    )
     return G, D, (100,)
 
 

@@ -91,8 +91,13 @@ def hinge(s: Tensor, sign: float) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels) -> Tensor:
-    """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,)."""
+    """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,) in 0..K-1. Raises ValueError for others."""
     labels = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    if labels.shape != logits.shape[:1] or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"cross_entropy: labels {labels.shape} must be one of 0..{logits.shape[1] - 1} for each of "
+            f"the rows of logits {logits.shape}"
+        )
     return -ops.log_softmax(logits)[np.arange(len(labels)), labels].mean()
 
 

@@ -74,6 +74,8 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Continues exactly where `state_dict()` was taken."""
         for name, array in self.arrays.items():
+            if state[name].shape != array.shape:
+                raise ValueError(f"optimizer state '{name}' has shape {state[name].shape}, expected {array.shape}")
             array[...] = state[name]
         self.steps = int(state["steps"])
 
@@ -130,17 +132,14 @@ class EMA:
         self.source, self.network, self.decay, self.steps = network, copy.deepcopy(network).eval().freeze(), decay, 0
         for t in self.network.parameters():
             t.data = t.data.copy()  # its own array, not a view of the copied flat buffer
-        self.flat = flatten(self.network.parameters())
 
     def update(self) -> None:
         """Call once after each step of the network's optimizer."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        kernels = backend(self.flat)
-        kernels.ema(self.flat, flatten(self.source.parameters()), decay)
-        buffers = zip(self.network.named_buffers(), self.source.named_buffers(), strict=True)
-        for (_, average), (_, value) in buffers:
-            kernels.ema(average, value, decay)
+        pairs = zip(self.network.state_dict().values(), self.source.state_dict().values(), strict=True)
+        for average, value in pairs:
+            backend(average).ema(average.reshape(-1), value.reshape(-1), decay)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The average by name, and the step count."""

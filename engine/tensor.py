@@ -62,6 +62,8 @@ class Tensor:
     def backward(self, gy: "Tensor | None" = None) -> None:
         """Adds the gradient of this tensor to `.grad` of every leaf it was computed from; frees the graph."""
         leaves = [t for t in _topological(self) if t.node is None]
+        if not leaves:
+            raise RuntimeError("backward: nothing this tensor was computed from requires a gradient")
         for leaf, g in zip(leaves, grad(self, leaves, gy), strict=True):
             leaf.grad = g if leaf.grad is None else Tensor(leaf.grad.data + g.data)
 
@@ -210,11 +212,11 @@ def _admit(name: str, inputs: Sequence[Any]) -> tuple[Tensor | None, ...]:
     admitted = []
     for x in inputs:
         if isinstance(x, Tensor):
-            if first is not None and x.dtype != first.dtype and x.dtype.kind == "f":
+            if first is not None and x.dtype != first.dtype:
                 raise TypeError(f"{name}: mixed dtypes {first.dtype} and {x.dtype}; convert with constant(a, dtype)")
             if first is not None and device(x.data) != device(first.data):
                 raise TypeError(f"{name}: tensors on {device(first.data)} and {device(x.data)}; move one of them")
-        elif isinstance(x, bool | int | float):
+        elif type(x) in (bool, int, float):  # not their NumPy subclass, which comes from an array
             x = Tensor(np.asarray(x, np.float32 if first is None else first.dtype))
         elif x is not None:
             raw = type(x).__name__
@@ -229,7 +231,11 @@ def grad(y: Tensor, xs: Sequence[Tensor], gy: Tensor | None = None, create_graph
     gy defaults to ones. With `create_graph` the gradients are themselves differentiable, to any order, and the
     graph stays; without it every node is freed as soon as it was used. Only what leads to `xs` is computed.
     """
-    return _sweep(y, list(xs), gy, create_graph)
+    xs = list(xs)
+    for i, x in enumerate(xs):
+        if not x.requires_grad:
+            raise ValueError(f"grad: xs[{i}] was recorded nowhere; make it with Tensor(array, requires_grad=True)")
+    return _sweep(y, xs, gy, create_graph)
 
 
 def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, stop: bool = False) -> list[Tensor]:
@@ -286,8 +292,10 @@ def _topological(y: Tensor, stop: set[int] | frozenset[int] = frozenset()) -> li
         elif id(t) not in seen and t.requires_grad:
             seen.add(id(t))
             if t.node is FREED:
-                raise RuntimeError("this graph was freed by an earlier grad() or backward(): compute it again, "
-                                   "or keep it with create_graph=True")
+                raise RuntimeError(
+                    "this graph was freed by an earlier grad() or backward(): compute it again, "
+                    "or keep it with create_graph=True"
+                )
             stack.append((t, True))
             if t.node and id(t) not in stop:
                 stack.extend((x, False) for x in t.node.inputs if x is not None)

@@ -1,4 +1,4 @@
-"""Every model by its name. A model is `step(batch) -> {name: float}` and `sample(n) -> items`. Read `generation/gan.py`."""
+"""Every model by its name: `step(batch) -> {name: float}` and `sample(n) -> items`. Read `generation/gan.py`."""
 
 if not __name__.startswith("inachus."):
     raise ImportError("import inachus.models, not models: two names would make two different Tensor classes")

@@ -1,6 +1,6 @@
 """From options to a model and back: what `train` writes into a run directory and every other command reads.
 
-    options.json: model, data, steps, batch, seed, device, settings, shape, classes, dataset, versions
+options.json: model, data, steps, batch, seed, device, settings, shape, classes, dataset, versions
 """
 
 import dataclasses
@@ -15,6 +15,8 @@ from inachus.engine.nn import BatchNorm, Dropout, Module
 from inachus.engine.optim import EMA
 from inachus.engine.training import checkpoint, state
 from inachus.models import MODELS
+
+KEYS = {"model", "data", "steps", "batch", "seed", "device", "settings", "shape", "classes", "dataset"}
 
 
 def load_data(name: str, settings: Any, split: str = "train", **more: Any) -> data.Dataset:
@@ -37,12 +39,16 @@ def read_options(run: Path) -> dict:
     path = Path(run) / "options.json"
     try:
         options = json.loads(path.read_text())
+        if lacking := KEYS - options.keys():
+            raise KeyError(", ".join(sorted(lacking)))
         known = {f.name for f in dataclasses.fields(MODELS[options["model"]].Settings)}
         if not options["settings"].keys() <= known:
             raise KeyError(", ".join(sorted(options["settings"].keys() - known)))
         return options
     except FileNotFoundError:
-        raise CheckpointError(f"{run} is no run directory (it has no options.json): name one that `inachus train` made") from None
+        raise CheckpointError(
+            f"{run} is no run directory (it has no options.json): name one that `inachus train` made"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not the options of a run ({error!r}); restore it from a copy") from None
 
@@ -84,5 +90,7 @@ def at_sampling(model: Any, weights: str = "average", norm: str = "running", dro
 def check_same_data(options: dict, dataset: data.Dataset) -> None:
     """Raises DataError if the data is not what the run was trained on."""
     if dataset.fingerprint != options["dataset"]["fingerprint"]:
-        raise DataError(f"{options['data']}: {len(dataset):,} items that are not the {options['dataset']['count']:,} this run was "
-                        "trained on; restore the data, or start a new run")
+        raise DataError(
+            f"{options['data']}: {len(dataset):,} items that are not the {options['dataset']['count']:,} this run was "
+            "trained on; restore the data, or start a new run"
+        )

@@ -1,8 +1,8 @@
 """Settings of a model: a dataclass whose fields say what they mean and what they may be; `--set key=value` reads it.
 
-    @dataclass
-    class Settings:
-        z: int = setting(100, "size of the noise", low=1)
+@dataclass
+class Settings:
+    z: int = setting(100, "size of the noise", low=1)
 """
 
 import dataclasses
@@ -13,9 +13,13 @@ from typing import Any
 from inachus.engine.errors import UsageError
 
 
-def setting(default: Any, meaning: str, choices: tuple[str, ...] = (), low: float = -math.inf, high: float = math.inf) -> Any:
+def setting(
+    default: Any, meaning: str, choices: tuple[str, ...] = (), low: float = -math.inf, high: float = math.inf
+) -> Any:
     """A field with its meaning and its legal values: one of `choices`, or a number from `low` to `high`."""
-    return dataclasses.field(default=default, metadata={"meaning": meaning, "choices": choices, "low": low, "high": high})
+    return dataclasses.field(
+        default=default, metadata={"meaning": meaning, "choices": choices, "low": low, "high": high}
+    )
 
 
 def parse(cls: type, pairs: list[str]) -> Any:

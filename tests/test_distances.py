@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from inachus.engine.errors import NumericError, UsageError
 from inachus.engine.evaluation import distances
 from inachus.engine.evaluation.distances import (

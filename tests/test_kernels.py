@@ -215,7 +215,7 @@ def test_a_large_matrix_product(kernels, M, K, N):
 
 def test_normalisation_of_many_rows(kernels):
     rng = np.random.default_rng(2)
-    x, gy = (rng.standard_normal((70_000, 3)).astype(np.float32) for _ in range(2))
+    x, gy = ((rng.standard_normal((70_000, 3)) + mean).astype(np.float32) for mean in (3, 1))
     gamma, beta = np.array([1, -2, 0], np.float32), np.array([0, 1, 2], np.float32)
     y, mean, rstd = kernels.norm(x, gamma, beta, 1, 1e-5, 1.0)
     xhat = (x - x.mean(0, dtype=float)) / np.sqrt(x.var(0, dtype=float) + 1e-5)
@@ -233,6 +233,9 @@ def test_activations_of_many_numbers(kernels):
     np.testing.assert_array_equal(kernels.leaky_relu(x, 0.2), np.where(x > 0, x, x * np.float32(0.2)))
     np.testing.assert_array_equal(kernels.bias_act(x, b, 0.0), np.where(x + b > 0, x + b, 0))
     np.testing.assert_array_equal(kernels.leaky_relu_bwd(gy, x, 0.0), np.where(x > 0, gy, 0))
+    gx, gb = kernels.bias_act_bwd(gy, x, 1.0)
+    np.testing.assert_array_equal(gx, gy)
+    close(gb, gy.sum(0, dtype=float), scale=np.abs(gy).sum(0), terms=len(gy))
 
 
 # --- kernels that change their arguments --------------------------------------------------------------------

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from inachus.engine import constant, nn, optim
+from inachus.engine import Tensor, constant, nn, optim
 from inachus.engine.nn import init
 from inachus.engine.random import Generator
 from inachus.models.nets import dcgan, mlp
@@ -171,6 +171,12 @@ def test_flatten_makes_views_of_one_buffer_once():
         np.testing.assert_array_equal(t.data, a)
     flat[...] = 5
     assert all((t.data == 5).all() for t in net.parameters())
+
+
+def test_a_view_in_another_order_is_not_taken_for_a_flat_buffer():
+    parameter = Tensor(np.arange(6, dtype=np.float32).reshape(2, 3).T, requires_grad=True)
+    with pytest.raises(ValueError):
+        nn.flatten([parameter])
 
 
 def test_part_of_a_flat_buffer_is_refused():

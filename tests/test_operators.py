@@ -1,5 +1,6 @@
 """Tensor's operators and indexing behave like NumPy's, with gradients; and what happens at kinks."""
 
+import math
 import operator
 
 import numpy as np
@@ -81,6 +82,15 @@ def test_gradients_at_kinks_and_in_saturation(f, x, expected):
     y = f(leaf)
     assert np.isfinite(y.data)
     assert grad(y, [leaf])[0].item() == expected
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_a_power_has_derivatives_at_zero_to_every_order(n):
+    x = Tensor(np.zeros(1), requires_grad=True)
+    y = x**n
+    for order in range(1, 4):
+        (y,) = grad(y, [x], create_graph=True)
+        assert y.item() == (math.factorial(n) if order == n else 0)
 
 
 def test_the_first_of_equal_maxima_gets_the_gradient():

@@ -181,6 +181,15 @@ def test_a_saved_average_continues_bit_for_bit():
     assert same(one.state_dict(), two.state_dict())
 
 
+def test_a_half_frozen_network_has_an_average():
+    net = network()
+    net[0].freeze()
+    optimizer, average = optim.Adam(net.parameters(), 0.1), optim.EMA(net)
+    optimizer.minimize(loss_of(net))
+    average.update()
+    np.testing.assert_array_equal(average.network[0].weight.data, net[0].weight.data)
+
+
 def test_the_average_of_a_constant_is_the_constant():
     net = network()
     average = optim.EMA(net)

@@ -97,6 +97,17 @@ def test_a_state_continues_where_it_was_taken(seed, skipped):
     assert drawn(generator) == drawn(other)
 
 
+@given(words, st.lists(st.integers(0, 9), max_size=5))
+def test_successive_draws_never_overlap(seed, sizes):
+    generator = Generator(seed)
+    bits = [generator.uniform((n,), dtype=np.float64) for n in sizes]
+    drawn_blocks = [-(-n // 4) for n in sizes]
+    stream = np.reshape([r >> 8 for block in oracles.philox(seed, 0, 0, sum(drawn_blocks)) for r in block], (-1, 4))
+    parts = np.split(stream, np.cumsum(drawn_blocks)[:-1]) if sizes else []
+    for u, n, part in zip(bits, sizes, parts, strict=True):
+        np.testing.assert_array_equal(u * 2**24, part.ravel()[:n])
+
+
 def test_spawned_generators_depend_on_their_name_and_seed_alone():
     fresh, worn = Generator(4), Generator(4)
     worn.normal((1000,))

@@ -17,9 +17,9 @@ import numpy as np
 from inachus.engine.errors import DataError
 
 GIB = 2**30
-MAX_UNPACKED = 4 * GIB   # of one compressed file
-MAX_MEMORY = 8 * GIB     # of all the items of one data set
-DEFLATE_RATIO = 1032     # deflate cannot pack tighter, so a larger claim is a lie
+MAX_UNPACKED = 4 * GIB  # of one compressed file
+MAX_MEMORY = 8 * GIB  # of all the items of one data set
+DEFLATE_RATIO = 1032  # deflate cannot pack tighter, so a larger claim is a lie
 CHUNK = 2**20
 
 LOOKS = {  # how files start that are not what their name says

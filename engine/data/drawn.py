@@ -107,10 +107,12 @@ class Pose:
     def inverse(self, side: int) -> np.ndarray:
         """Pillow's affine coefficients (N,6), which map a result's pixel back to the template of `side`."""
         cos, sin, tan = np.cos(self.angle), np.sin(self.angle), np.tan(self.slant)
-        forward = np.array([  # rotation @ slant @ scale
-            [cos * self.width, (cos * tan - sin) * self.height],
-            [sin * self.width, (sin * tan + cos) * self.height],
-        ])
+        forward = np.array(
+            [  # rotation @ slant @ scale
+                [cos * self.width, (cos * tan - sin) * self.height],
+                [sin * self.width, (sin * tan + cos) * self.height],
+            ]
+        )
         back = np.linalg.inv(forward.transpose(2, 0, 1))  # (2,2,N) -> (N,2,2)
         centre = np.full(2, side / 2)
         moved = centre + side * np.stack([self.right, self.down], axis=1)  # (N,2): where the centre goes

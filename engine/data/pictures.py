@@ -30,7 +30,7 @@ ENDINGS += (".ppm", ".pgm", ".pbm", ".pnm")
 SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
 OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")  # absolute, or with a `..`
 MAX_ENTRIES = 1_000_000
-MAX_FILE = 2**28     # bytes of one picture file
+MAX_FILE = 2**28  # bytes of one picture file
 MAX_BAD_SHARE = 0.05  # on_bad="skip" forgives no more
 LISTED = 10
 

@@ -170,22 +170,35 @@ IDX = (arrays.idx_folder, _idx_files)
 CIFAR = (_read_cifar, _cifar_files)
 USPS = (arrays.usps_folder, _usps_files)
 
-SOURCES: dict[str, Stored | Drawn] = {source.name: source for source in (
-    Drawn("digits", "20,000 + 4,000 digits drawn with Pillow's font, grey 28x28", drawn.digits),
-    Drawn("mixture-ring8", "points from 8 Gaussians on a ring", drawn.mixture),
-    Drawn("mixture-grid25", "points from 25 Gaussians on a grid", drawn.mixture),
-    Stored("mnist", "60,000 + 10,000 handwritten digits, grey 28x28", DIGIT_NAMES, *IDX),
-    Stored("fashion-mnist", "60,000 + 10,000 articles of clothing, grey 28x28", FASHION_NAMES, *IDX),
-    Stored("cifar10", "50,000 + 10,000 small photographs, RGB 32x32", arrays.CIFAR_CLASSES, *CIFAR),
-    Stored("usps", "7,291 + 2,007 handwritten digits, grey 16x16", DIGIT_NAMES, *USPS),
-)}
+SOURCES: dict[str, Stored | Drawn] = {
+    source.name: source
+    for source in (
+        Drawn("digits", "20,000 + 4,000 digits drawn with Pillow's font, grey 28x28", drawn.digits),
+        Drawn("mixture-ring8", "points from 8 Gaussians on a ring", drawn.mixture),
+        Drawn("mixture-grid25", "points from 25 Gaussians on a grid", drawn.mixture),
+        Stored("mnist", "60,000 + 10,000 handwritten digits, grey 28x28", DIGIT_NAMES, *IDX),
+        Stored("fashion-mnist", "60,000 + 10,000 articles of clothing, grey 28x28", FASHION_NAMES, *IDX),
+        Stored("cifar10", "50,000 + 10,000 small photographs, RGB 32x32", arrays.CIFAR_CLASSES, *CIFAR),
+        Stored("usps", "7,291 + 2,007 handwritten digits, grey 16x16", DIGIT_NAMES, *USPS),
+    )
+}
 
 
 # --- the front door -----------------------------------------------------------------------------------------
 
 
-def load(name_or_path, *, split="train", size=None, channels=None, limit=None, seed=0, on_bad="stop",
-         download=False, progress=None) -> Dataset:
+def load(
+    name_or_path,
+    *,
+    split="train",
+    size=None,
+    channels=None,
+    limit=None,
+    seed=0,
+    on_bad="stop",
+    download=False,
+    progress=None,
+) -> Dataset:
     """The data set of a name in `list_sources()`, or at a path; a name goes first, `./mnist` is a folder.
 
     `split` "train" or "test"; `size` in pixels (centre square, LANCZOS) or None to keep the stored size;

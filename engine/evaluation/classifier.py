@@ -31,9 +31,13 @@ class Judge(nn.Module):
         self.shape, self.classes, self.accuracy = shape, classes, 0.0
         inner = (h // 2 // 2) * (w // 2 // 2) * 64
         self.trunk = nn.Sequential(
-            nn.Conv2d(c, 32, 4, stride=2, pad=1), nn.LeakyReLU(0.1),
-            nn.Conv2d(32, 64, 4, stride=2, pad=1), nn.LeakyReLU(0.1),
-            nn.Flatten(), nn.Dense(inner, 128), nn.ReLU(),
+            nn.Conv2d(c, 32, 4, stride=2, pad=1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(32, 64, 4, stride=2, pad=1),
+            nn.LeakyReLU(0.1),
+            nn.Flatten(),
+            nn.Dense(inner, 128),
+            nn.ReLU(),
         )
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Dense(128, max(classes, 1)))
         self.initialize(Generator(seed).spawn("judge"), nn.init.he(0.1))
@@ -75,8 +79,10 @@ def judge(train: Dataset, test: Dataset, say: Callable[[str], None] = lambda tex
         checkpoint.save(home, 1, network.state_dict(), {"accuracy": network.accuracy, "data": train.name}, keep=1)
     least = ACCEPT.get(train.name, OTHERWISE)
     if network.accuracy < least:
-        raise DataError(f"{train.name}: the judge classifies only {network.accuracy:.1%} of the test split correctly, "
-                        f"{least:.0%} are needed for distances that mean something")
+        raise DataError(
+            f"{train.name}: the judge classifies only {network.accuracy:.1%} of the test split correctly, "
+            f"{least:.0%} are needed for distances that mean something"
+        )
     return network
 
 
@@ -101,5 +107,3 @@ def accuracy(network: Judge, test: Dataset) -> float:
 def random_features(shape: tuple[int, ...]) -> Judge:
     """A judge that learned nothing: fixed random convolutions, for data without labels. Weaker, but always the same."""
     return Judge(shape, 0)
-
-

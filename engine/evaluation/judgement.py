@@ -25,8 +25,13 @@ from inachus.engine.evaluation.distances import (
 )
 
 
-def judge_samples(samples: np.ndarray, train: Dataset, test: Dataset, labels: np.ndarray | None = None,
-                  say: Callable[[str], None] = lambda text: None) -> dict:
+def judge_samples(
+    samples: np.ndarray,
+    train: Dataset,
+    test: Dataset,
+    labels: np.ndarray | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict:
     """All measures of samples (N,...) against the test split, as many real as generated items at most.
 
     `labels` are the classes that were asked for. Points get the coverage of their mixture instead.
@@ -54,8 +59,11 @@ def judge_points(samples: np.ndarray, train: Dataset, test: Dataset) -> dict:
     """Modes covered, high-quality share and reverse KL of a mixture, and the sliced Wasserstein distance."""
     n = min(len(samples), len(test), 10_000)
     real = test.items[:n]
-    result = {"samples": len(samples), "sliced_wasserstein": sliced_wasserstein(real, samples[:n]),
-              "sliced_wasserstein_floor": floor(test.items, partial(sliced_wasserstein))}
+    result = {
+        "samples": len(samples),
+        "sliced_wasserstein": sliced_wasserstein(real, samples[:n]),
+        "sliced_wasserstein_floor": floor(test.items, partial(sliced_wasserstein)),
+    }
     if train.name in MIXTURES:
         result |= mixture_coverage(samples, *MIXTURES[train.name])
     return {k: round(v, 5) if isinstance(v, float) else v for k, v in result.items()}
@@ -64,8 +72,10 @@ def judge_points(samples: np.ndarray, train: Dataset, test: Dataset) -> dict:
 def line(result: dict) -> str:
     """The one line people compare: distances with their floors and counts."""
     if "modes" in result:
-        return (f"modes {result['modes']} | high quality {result['high_quality']:.1%} | reverse KL "
-                f"{result['reverse_kl']:.4f} | SW {result['sliced_wasserstein']:.4f} | N={result['samples']:,}")
+        return (
+            f"modes {result['modes']} | high quality {result['high_quality']:.1%} | reverse KL "
+            f"{result['reverse_kl']:.4f} | SW {result['sliced_wasserstein']:.4f} | N={result['samples']:,}"
+        )
     if "frechet" not in result:
         distance, least = result["sliced_wasserstein"], result["sliced_wasserstein_floor"]
         return f"SW {distance:.4f} (floor {least:.4f}) | N={result['samples']:,}"

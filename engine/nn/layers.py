@@ -85,8 +85,17 @@ class Dense(Weighted):
 class Conv2d(Weighted):
     """Cross-correlation, w (kernel, kernel, channels, outputs): (N,H,W,channels) -> (N,OH,OW,outputs)."""
 
-    def __init__(self, channels: int, outputs: int, kernel: int, *, stride: int = 1, pad: int = 0, bias: bool = True,
-                 rng: Generator | None = None):
+    def __init__(
+        self,
+        channels: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        pad: int = 0,
+        bias: bool = True,
+        rng: Generator | None = None,
+    ):
         self.stride, self.pad = stride, pad
         self.fans = kernel * kernel * channels, kernel * kernel * outputs
         self._make((kernel, kernel, channels, outputs), outputs, bias, rng)
@@ -99,10 +108,20 @@ class Conv2d(Weighted):
 class ConvTranspose2d(Weighted):
     """The adjoint of a convolution, w (kernel, kernel, outputs, channels): (N,H,W,channels) -> (N,OH,OW,outputs)."""
 
-    def __init__(self, channels: int, outputs: int, kernel: int, *, stride: int = 1, pad: int = 0, output_pad: int = 0,
-                 bias: bool = True, rng: Generator | None = None):
+    def __init__(
+        self,
+        channels: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        pad: int = 0,
+        output_pad: int = 0,
+        bias: bool = True,
+        rng: Generator | None = None,
+    ):
         self.stride, self.pad, self.output_pad = stride, pad, output_pad
-        self.fans = kernel * kernel * channels // stride**2, kernel * kernel * outputs
+        self.fans = max(1, kernel * kernel * channels // stride**2), kernel * kernel * outputs
         self._make((kernel, kernel, outputs, channels), outputs, bias, rng)
 
     def forward(self, x, slope=1.0):

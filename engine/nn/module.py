@@ -104,11 +104,12 @@ def flatten(parameters: Sequence[Tensor]) -> np.ndarray:
     ends = np.cumsum([0] + [t.size for t in parameters])
     if base is not None and base.ndim == 1 and base.size == n:
         spans = zip(parameters, ends[:-1], strict=True)
-        if all(t.data.base is base and _offset(t.data, base) == i for t, i in spans):
+        if all(t.data.base is base and t.data.flags.c_contiguous and _offset(t.data, base) == i for t, i in spans):
             return base
     if any(t.data.base is not None for t in parameters):
-        raise ValueError("flatten: some of these parameters belong to another flat buffer; "
-                         "make one optimizer for the whole network")
+        raise ValueError(
+            "flatten: some of these parameters belong to another flat buffer; make one optimizer for the whole network"
+        )
     flat = np.empty(n, parameters[0].dtype if parameters else np.float32)
     for t, i, j in zip(parameters, ends[:-1], ends[1:], strict=True):
         flat[i:j] = t.data.reshape(-1)

@@ -29,9 +29,14 @@ def _(g, gx, gy, y, *, slope):
 
 def leaky_relu(x, *, slope=0.2) -> Tensor:
     """max(x, slope x) with slope in [0, 1]; the second derivative is 0. Raises ValueError for another slope."""
+    check_slope(slope)
+    return _leaky_relu(x, slope=slope)
+
+
+def check_slope(slope: float) -> None:
+    """Raises ValueError unless 0 <= slope <= 1, where the sign of the output tells that of the input."""
     if not 0 <= slope <= 1:
         raise ValueError(f"leaky_relu: slope {slope} is not in [0, 1]")
-    return _leaky_relu(x, slope=slope)
 
 
 def relu(x) -> Tensor:

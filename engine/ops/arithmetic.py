@@ -72,7 +72,11 @@ def pow(a, b):
 
 @pow.vjp
 def _(gy, y, a, b):
-    return lambda: sum_to(gy * b * a ** (b - 1.0), shape=a.shape), lambda: sum_to(gy * y * log(a), shape=b.shape)
+    def in_a():  # at b = 0 the power a^-1 may be infinite where its factor b is zero: any other power does
+        e = b - 1.0 if b.requires_grad else where(b.data == 0, 1.0, b - 1.0)
+        return sum_to(gy * b * a**e, shape=a.shape)
+
+    return in_a, lambda: sum_to(gy * y * log(a), shape=b.shape)
 
 
 @op

@@ -63,7 +63,7 @@ def conv2d(x, w, *, stride=1, pad=0) -> Tensor:
 
     Raises ValueError for channels that differ or a kernel larger than the padded picture.
     """
-    _check_images("conv2d", x, w, w.shape[2], stride, pad)
+    _check_images("conv2d", x, w, 2, stride, pad)
     if any(n + 2 * pad < k for n, k in zip(x.shape[1:3], w.shape[:2], strict=True)):
         raise ValueError(f"conv2d: the kernel is larger than the padded picture (x {x.shape}, w {w.shape}, pad {pad})")
     return _conv2d(x, w, stride=stride, pad=pad)
@@ -74,7 +74,7 @@ def conv_transpose2d(x, w, *, stride=1, pad=0, output_pad=0) -> Tensor:
 
     Several sizes shrink to the same one under a stride; output_pad < S chooses among them. Raises ValueError.
     """
-    _check_images("conv_transpose2d", x, w, w.shape[-1], stride, pad)
+    _check_images("conv_transpose2d", x, w, 3, stride, pad)
     hw = tuple((n - 1) * stride - 2 * pad + k + output_pad for n, k in zip(x.shape[1:3], w.shape[:2], strict=True))
     if not 0 <= output_pad < max(stride, 1) or min(hw) < 1:
         geometry = f"output size {hw} with stride {stride}, pad {pad}, output_pad {output_pad}"
@@ -82,11 +82,13 @@ def conv_transpose2d(x, w, *, stride=1, pad=0, output_pad=0) -> Tensor:
     return conv2d_dx(x, w, hw=hw, stride=stride, pad=pad)
 
 
-def _check_images(name, x, w, channels, stride, pad):
+def _check_images(name, x, w, axis, stride, pad):
     if x.ndim != 4 or w.ndim != 4:
         raise ValueError(f"{name}: expects x (N,H,W,C) and a 4-d w, got x {x.shape}, w {w.shape}")
-    if x.shape[3] != channels:
-        raise ValueError(f"{name}: x has {x.shape[3]} channels but w expects {channels} (x {x.shape}, w {w.shape})")
+    if x.shape[3] != w.shape[axis]:
+        raise ValueError(
+            f"{name}: x has {x.shape[3]} channels but w expects {w.shape[axis]} (x {x.shape}, w {w.shape})"
+        )
     if stride < 1 or pad < 0:
         raise ValueError(f"{name}: stride {stride} and pad {pad} must be at least 1 and 0")
 

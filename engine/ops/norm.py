@@ -4,7 +4,7 @@ the oracle of both kernels, and what a gradient of a gradient goes through.
 `slope` is the leaky ReLU that follows: 1 none, 0 ReLU. The loops are in `kernels/reference/norm.py`.
 """
 
-from inachus.engine.ops.activation import leaky_relu
+from inachus.engine.ops.activation import check_slope, leaky_relu
 from inachus.engine.ops.arithmetic import sqrt
 from inachus.engine.ops.shape import mean, reshape
 from inachus.engine.tensor import Tensor, constant, op
@@ -14,6 +14,7 @@ from inachus.kernels import backend, xp
 @op(saves=True)
 def norm(x, gamma, beta, *, groups, eps, slope=1.0):
     """lrelu(gamma xhat + beta), statistics over all but the last axis, in each of `groups` equal parts of axis 0."""
+    check_slope(slope)
     gamma = xp(x).ones(x.shape[-1:], x.dtype) if gamma is None else gamma
     beta = xp(x).zeros(x.shape[-1:], x.dtype) if beta is None else beta
     y, mean, rstd = backend(x).norm(x, gamma, beta, groups, eps, slope)
@@ -39,6 +40,7 @@ def _(x, gamma, beta, *, groups, eps, slope=1.0):
 @op
 def bias_act(x, b, *, slope):
     """lrelu(x + b), b (C,) on the last axis."""
+    check_slope(slope)
     return backend(x).bias_act(x, b, slope)
 
 

@@ -139,7 +139,9 @@ def _(gy, y, x, *, index, shape):
 
 @op
 def pad(x, *, widths, mode="constant"):
-    """x with `widths` = ((before, after), ...) more on each axis: zeros, or with mode "reflect" mirrored at the border."""
+    """x with `widths` = ((before, after), ...) more on each axis: zeros, or mirrored at the border (mode "reflect")."""
+    if mode not in ("constant", "reflect"):
+        raise ValueError(f"pad: mode '{mode}' is neither 'constant' nor 'reflect'")
     if mode == "reflect" and any(max(w) >= n for w, n in zip(widths, x.shape, strict=True) if any(w)):
         raise ValueError(f"pad: reflection needs widths smaller than the axis, got {widths} for shape {x.shape}")
     return xp(x).pad(x, widths, mode=mode)

@@ -2,7 +2,7 @@
 
 A step is a function of (state, step number): the batch comes from the counter-based loader, the noise from the
 model's counter-based generators. So a run that was stopped anywhere and resumed repeats the uninterrupted one bit for
-bit, on the same machine with the same number of threads. Read next: `state.py`, `checkpoint.py`.
+bit, on the same kind of machine with the same NumPy. Read next: `state.py`, `checkpoint.py`.
 """
 
 import json
@@ -90,10 +90,8 @@ def _resume(model, run, say) -> tuple[int, float]:
         state.restore(model, tensors, meta["state"])
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    threads = checkpoint.threads()
-    if (np.__version__, threads) != (meta["numpy"], meta["blas_threads"]):
-        say(f"saved with numpy {meta['numpy']} and {meta['blas_threads'] or 'all'} threads, resumed with numpy "
-            f"{np.__version__} and {threads or 'all'}: equal, but not bit for bit")
+    if np.__version__ != meta["numpy"]:
+        say(f"saved with numpy {meta['numpy']}, resumed with {np.__version__}: equal, but perhaps not bit for bit")
     say(f"resuming from step {meta['step']:,}")
     return meta["step"], meta["seconds"]
 
@@ -119,13 +117,21 @@ class Session:
             raise self._diverged(f"{', '.join(wrong)} is not finite at step {step}")
 
     def _diverged(self, what: str) -> NumericError:
-        return NumericError(f"{self.run}: {what}; the checkpoint of step {self.saved} is good: "
-                            "train again with a smaller learning rate (--set lr=...)")
+        return NumericError(
+            f"{self.run}: {what}; the checkpoint of step {self.saved} is good: "
+            "train again with a smaller learning rate (--set lr=...)"
+        )
 
     def step(self, step: int, last: bool) -> None:
         """After step number `step`: whatever is due."""
-        due = {name: every and step % every == 0 for name, every in
-               (("sample", self.plan.sample_every), ("save", self.plan.save_every), ("score", self.plan.score_every))}
+        due = {
+            name: every and step % every == 0
+            for name, every in (
+                ("sample", self.plan.sample_every),
+                ("save", self.plan.save_every),
+                ("score", self.plan.score_every),
+            )
+        }
         if due["sample"] or last:
             self.sample(step)
         if due["save"] or due["score"] or last:

@@ -62,9 +62,7 @@ def single(image: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if image.shape[-1] == 1 else pixels)
 
 
-def scatter(
-    points: np.ndarray, span: float, centres: np.ndarray | None = None, side: int = 480
-) -> Image.Image:
+def scatter(points: np.ndarray, span: float, centres: np.ndarray | None = None, side: int = 480) -> Image.Image:
     """Points (N,2) as dots on the square [-span,span]², y upwards, on a `side` x `side` RGB picture.
 
     Dots are translucent, so that crowds look dark; `centres` (M,2) are drawn as rings. What lies outside the

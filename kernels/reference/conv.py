@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from inachus.kernels.reference.blocks import each, spans
 
-COLUMN_FLOATS = 1 << 20  # the column buffer of one block: 4 MB of float32
+COLUMN_FLOATS = 1 << 21  # the column buffer of one block: 8 MB of float32
 
 
 def conv2d(x, w, stride, pad):
@@ -60,7 +60,9 @@ def _dx_scatter(gy, w, hw, stride, pad):
 
     def block(part):
         cols = (gy[part].reshape(-1, O) @ wt).reshape(-1, OH, OW, KH, KW, C)
-        around = np.zeros((len(cols), max(H + 2 * pad, (OH - 1) * S + KH), max(W + 2 * pad, (OW - 1) * S + KW), C), gy.dtype)
+        around = np.zeros(
+            (len(cols), max(H + 2 * pad, (OH - 1) * S + KH), max(W + 2 * pad, (OW - 1) * S + KW), C), gy.dtype
+        )
         for kh in range(KH):
             for kw in range(KW):
                 around[:, kh : kh + S * OH : S, kw : kw + S * OW : S] += cols[:, :, :, kh, kw]
@@ -71,7 +73,7 @@ def _dx_scatter(gy, w, hw, stride, pad):
 
 
 def _dx_phases(gy, w, hw, stride, pad):
-    """A transposed convolution is a stride-1 convolution to S*S*C channels, shuffled into S x S pixels of C channels."""
+    """A transposed convolution is a stride-1 convolution to S*S*C channels, shuffled into S x S pixels."""
     (N, OH, OW, O), (KH, KW, C, _), (H, W), S = gy.shape, w.shape, hw, stride
     (q0, Q, TH), (r0, R, TW) = _phases(H, KH, S, pad), _phases(W, KW, S, pad)
     taps = np.zeros((TH * S, TW * S, C, O), w.dtype)  # kernel row S t + a is tap t of phase a; missing ones are zero
@@ -79,7 +81,7 @@ def _dx_phases(gy, w, hw, stride, pad):
     taps = taps.reshape(TH, S, TW, S, C, O)[::-1, :, ::-1].transpose(1, 3, 4, 0, 2, 5)  # (S, S, C, TH, TW, O)
     taps = taps.reshape(S * S * C, TH * TW * O).T
     gx = np.empty((N, H, W, C), gy.dtype)
-    around = (TH - 1 - q0, q0 + Q - OH), (TW - 1 - r0, r0 + R - OW)  # coarse row q0 + q sees gy rows q0+q-TH+1 .. q0+q
+    around = (TH - 1 - q0, q0 + Q - OH), (TW - 1 - r0, r0 + R - OW)  # coarse row q sees gy rows q-TH+1 .. q
 
     def block(part):
         z = (_columns(gy[part], TH, TW, 1, *around) @ taps).reshape(-1, Q, R, S, S, C)
@@ -95,7 +97,7 @@ def _dx_phases(gy, w, hw, stride, pad):
 
 
 def _phases(h, k, S, P):
-    """Pixel row y of gx lies at y+P = S q + a: the first coarse row q, the number of them, and taps t of k = S t + a."""
+    """Pixel row y of gx lies at y+P = S q + a: the first q, how many there are, and how many taps t with k = S t + a."""
     first = P // S
     return first, (h - 1 + P) // S + 1 - first, -(-k // S)
 
@@ -121,8 +123,9 @@ def _columns(x, KH, KW, S, rows, cols):
     x = x[:, max(0, -top) : x.shape[1] + min(0, bottom), max(0, -left) : x.shape[2] + min(0, right)]
     N, H, W, C = x.shape
     top, bottom, left, right = (max(0, p) for p in (*rows, *cols))
-    padded = np.zeros((N, H + top + bottom, W + left + right, C), x.dtype)
+    padded = np.empty((N, H + top + bottom, W + left + right, C), x.dtype)
     padded[:, top : top + H, left : left + W] = x
+    padded[:, :top] = padded[:, top + H :] = padded[:, :, :left] = padded[:, :, left + W :] = 0
     n, h, v, c = padded.strides
     shape = N, (padded.shape[1] - KH) // S + 1, (padded.shape[2] - KW) // S + 1, KH, KW * C
     return as_strided(padded, shape, (n, h * S, v * S, h, c), writeable=False).reshape(-1, KH * KW * C)

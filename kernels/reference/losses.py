@@ -7,7 +7,7 @@ import numpy as np
 
 
 def bce_with_logits(s, t):
-    """mean of -t log sigmoid(s) - (1-t) log(1-sigmoid(s)) = max(s,0) - s t + log(1 + exp(-|s|)), which never overflows."""
+    """mean of -t log sigmoid(s) - (1-t) log(1-sigmoid(s)) = max(s,0) - s t + log(1 + exp(-|s|)): no overflow."""
     return (np.maximum(s, 0) - s * t + np.log1p(np.exp(-np.abs(s)))).mean(dtype=s.dtype)
 
 

@@ -46,8 +46,11 @@ def _words(p: argparse.ArgumentParser):
 
 def parser() -> Parser:
     """The whole command line."""
-    top = Parser(prog="inachus", description="A lean GAN engine: train, sample and measure GANs without a framework.",
-                 allow_abbrev=False)
+    top = Parser(
+        prog="inachus",
+        description="A lean GAN engine: train, sample and measure GANs without a framework.",
+        allow_abbrev=False,
+    )
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     top.add_argument("--version", action="store_true", help="print the version")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=lambda **kw: Parser(allow_abbrev=False, **kw))
@@ -72,7 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        return _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; run again with --debug and report it")
+        return _fail(
+            error, 1, debug, f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
+        )
 
 
 def _run(argv):

@@ -45,6 +45,7 @@ def run_fetch(args: argparse.Namespace) -> None:
     from inachus.engine.data import fetch
 
     with tqdm(unit="B", unit_scale=True, disable=None) as bar:
+
         def progress(done, total):
             bar.total = total
             bar.update(done - bar.n)

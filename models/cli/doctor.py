@@ -21,13 +21,13 @@ def run(args: argparse.Namespace) -> int:
     import safetensors
 
     from inachus import __version__, kernels
-    from inachus.engine.training.checkpoint import threads
+    from inachus.kernels.reference.blocks import threads
 
     rows = {
         "inachus": f"{__version__} (python {platform.python_version()}, {platform.system()} {platform.machine()})",
         "libraries": f"numpy {numpy.__version__}, pillow {PIL.__version__}, safetensors {safetensors.__version__}",
         "backends": ", ".join(kernels.HOSTS) + ("" if kernels.cuda_available() else "; no CUDA backend"),
-        "cores": f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}, BLAS threads {threads() or 'all'}",
+        "threads": f"{threads()} of {os.cpu_count()} cores",
         "disk": f"{shutil.disk_usage('.').free / 1e9:.1f} GB free here",
         "INACHUS_DATA": os.environ.get("INACHUS_DATA", "not set"),
         "speed": _speed(),
@@ -57,7 +57,9 @@ def _gradients() -> str:
 
     draw = Generator(0).normal
     try:
-        check_grads(lambda x, w: ops.tanh(ops.conv2d(x, w, stride=2, pad=1)), [draw((2, 6, 6, 3)), draw((4, 4, 3, 2))], 2)
+        check_grads(
+            lambda x, w: ops.tanh(ops.conv2d(x, w, stride=2, pad=1)), [draw((2, 6, 6, 3)), draw((4, 4, 3, 2))], 2
+        )
         return "ok: a convolution's first and second derivatives agree with finite differences"
     except AssertionError as error:
         print(f"gradients are wrong on this machine: {error}", file=sys.stderr)

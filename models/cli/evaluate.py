@@ -33,13 +33,21 @@ def run(args: argparse.Namespace) -> None:
     model, options, step = opened(args)
     train, test = splits(lambda split: load_data(args.data or options["data"], model.settings, split))
     if train.shape != model.shape:
-        raise DataError(f"{args.data}: items of shape {train.shape}, but this run makes {model.shape}; give data of that shape")
+        raise DataError(
+            f"{args.data}: items of shape {train.shape}, but this run makes {model.shape}; give data of that shape"
+        )
     labels = np.arange(args.n) % model.classes if model.conditional else None
     parts = range(0, args.n, 500)
-    items = np.concatenate([
-        model.sample(min(500, args.n - i), seed=args.seed + 1 + i // 500,
-                     **({"labels": labels[i : i + 500]} if model.conditional else {})) for i in parts
-    ])
+    items = np.concatenate(
+        [
+            model.sample(
+                min(500, args.n - i),
+                seed=args.seed + 1 + i // 500,
+                **({"labels": labels[i : i + 500]} if model.conditional else {}),
+            )
+            for i in parts
+        ]
+    )
     result = {"step": step, "seed": args.seed, **judgement.judge_samples(items, train, test, labels, say)}
     write_file(args.directory / "metrics.json", json.dumps(result, indent=1).encode())
     report.write(args.directory)

@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> None:
     ends = model.noise(2 * args.rows, Generator(args.seed).spawn("walk")).numpy()
     walk = slerp if getattr(model.settings, "prior", "") == "normal" else lerp
     t = np.linspace(0, 1, args.steps, dtype=np.float32)
-    z = np.concatenate([[walk(a, b, s) for s in t] for a, b in zip(ends[::2], ends[1::2], strict=True)])  # (rows*steps, z)
+    z = np.concatenate(
+        [[walk(a, b, s) for s in t] for a, b in zip(ends[::2], ends[1::2], strict=True)]
+    )  # (rows*steps, z)
     given = {"labels": np.repeat(np.arange(args.rows) % model.classes, args.steps)} if model.conditional else {}
     items = model.sample(len(z), z=constant(z.astype(np.float32)), **given)
     out = args.out or args.directory / "interpolation.png"
@@ -48,7 +50,7 @@ def lerp(a, b, t: float):
 
 
 def slerp(a, b, t: float):
-    """sin((1-t)w)/sin(w) a + sin(t w)/sin(w) b, w the angle between a and b: keeps the length that Gaussian noise has."""
+    """sin((1-t)w)/sin(w) a + sin(t w)/sin(w) b, w the angle between them: keeps the length that Gaussian noise has."""
     import numpy as np
 
     cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))

@@ -51,5 +51,7 @@ def networks(model) -> str:
         if isinstance(inner, Sequential):
             tables.append(summary(inner, sample, title=name))
         if inner is not network:
-            tables.append("{} with its label table: total {:,}, trainable {:,}, non-trainable {:,}".format(name, *counts(network)))
+            tables.append(
+                "{} with its label table: total {:,}, trainable {:,}, non-trainable {:,}".format(name, *counts(network))
+            )
     return "\n\n".join(tables)

@@ -13,7 +13,12 @@ def add(commands) -> None:
     p.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
     p.add_argument("--n", type=int, default=64, help="how many (64)")
     p.add_argument("--out", type=Path, help="the grid (RUN/sample.png)")
-    p.add_argument("--each", type=Path, metavar="DIR", help="also write every picture into this folder, with the data's size and channels")
+    p.add_argument(
+        "--each",
+        type=Path,
+        metavar="DIR",
+        help="also write every picture into this folder, with the data's size and channels",
+    )
     p.add_argument("--label", metavar="CLASS", help="for conditional models: only this class, by name or number")
     add_sampling(p)
     p.set_defaults(run=run)
@@ -22,7 +27,9 @@ def add(commands) -> None:
 def add_sampling(p: argparse.ArgumentParser) -> None:
     """The options of every command that makes samples."""
     p.add_argument("--seed", type=int, default=0, help="seed of the noise (0)")
-    p.add_argument("--weights", choices=("average", "last"), default="average", help="averaged weights, or the last ones")
+    p.add_argument(
+        "--weights", choices=("average", "last"), default="average", help="averaged weights, or the last ones"
+    )
     p.add_argument("--norm", choices=("running", "batch"), default="running", help="statistics batch norm uses")
     p.add_argument("--dropout", action="store_true", help="keep dropout on")
     p.add_argument("--best", action="store_true", help="the best checkpoint instead of the newest")

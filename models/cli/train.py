@@ -13,7 +13,9 @@ def add(commands) -> None:
     """Adds the command."""
     p = commands.add_parser("train", help="train a model on a data set or a folder of pictures")
     p.add_argument("model", nargs="?", metavar="MODEL", help="one of `inachus models`; not with --resume")
-    p.add_argument("--data", metavar="NAME|PATH", help="a name of `inachus data list`, a folder, zip, npz or idx file (digits)")
+    p.add_argument(
+        "--data", metavar="NAME|PATH", help="a name of `inachus data list`, a folder, zip, npz or idx file (digits)"
+    )
     p.add_argument("--steps", type=int, help="train up to this step")
     p.add_argument("--batch", type=int, help="items in a batch (64)")
     p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
@@ -21,17 +23,32 @@ def add(commands) -> None:
     p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
     p.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; --steps may extend it")
     p.add_argument("--dry-run", action="store_true", help="print settings, networks and data, train nothing")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="pairs",
-                   help="a setting of the model; `inachus models MODEL` lists them; may be repeated")
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="pairs",
+        help="a setting of the model; `inachus models MODEL` lists them; may be repeated",
+    )
     p.add_argument("--sample-every", type=int, default=250, metavar="N", help="steps between grids (250)")
     p.add_argument("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (500)")
-    p.add_argument("--evaluate-every", type=int, default=0, metavar="N", help="steps between scores; keeps the best checkpoint")
+    p.add_argument(
+        "--evaluate-every", type=int, default=0, metavar="N", help="steps between scores; keeps the best checkpoint"
+    )
     p.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0, or 128 plus the number of the signal that ended it."""
-    for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("sample_every", 1), ("save_every", 1), ("evaluate_every", 0)):
+    for name, least in (
+        ("steps", 1),
+        ("batch", 1),
+        ("seed", 0),
+        ("sample_every", 1),
+        ("save_every", 1),
+        ("evaluate_every", 0),
+    ):
         value = getattr(args, name)
         if value is not None and not least <= value < 2**63:
             raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
@@ -54,12 +71,20 @@ def _fresh(args) -> dict:
     if args.model not in MODELS:
         raise UsageError(f"unknown model '{args.model}'{nearest(args.model, MODELS)}")
     if args.out and (args.out / "options.json").exists():
-        raise UsageError(f"{args.out} already holds a run: continue it with --resume {args.out}, or choose another --out")
+        raise UsageError(
+            f"{args.out} already holds a run: continue it with --resume {args.out}, or choose another --out"
+        )
     if args.out and args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file: choose another --out")
     cls = MODELS[args.model]
-    options = {"model": args.model, "data": args.data or "digits", "steps": args.steps or cls.steps, "batch": args.batch or 64,
-               "seed": args.seed or 0, "device": args.device or "auto"}
+    options = {
+        "model": args.model,
+        "data": args.data or "digits",
+        "steps": args.steps or cls.steps,
+        "batch": args.batch or 64,
+        "seed": args.seed or 0,
+        "device": args.device or "auto",
+    }
     return options | {"settings": dataclasses.asdict(parse(cls.Settings, args.pairs))}
 
 
@@ -76,11 +101,17 @@ def _resumed(args) -> dict:
 
         changed = dataclasses.asdict(parse(MODELS[options["model"]].Settings, args.pairs))
         named = {pair.partition("=")[0] for pair in args.pairs}
-        differ += [f"{k} is {options['settings'].get(k)}, not {changed[k]}" for k in sorted(named) if changed[k] != options["settings"].get(k)]
+        differ += [
+            f"{k} is {options['settings'].get(k)}, not {changed[k]}"
+            for k in sorted(named)
+            if changed[k] != options["settings"].get(k)
+        ]
     if args.out and args.out.resolve() != args.resume.resolve():
         differ.append(f"it lies in {args.resume}, not {args.out}")
     if differ:
-        raise UsageError(f"{args.resume}: a resumed run keeps its options ({'; '.join(differ)}); leave them out, or start a new run")
+        raise UsageError(
+            f"{args.resume}: a resumed run keeps its options ({'; '.join(differ)}); leave them out, or start a new run"
+        )
     return options | {"steps": args.steps or options["steps"]}
 
 
@@ -104,7 +135,12 @@ def _made(options: dict, args):
         raise
     if args.resume:
         check_same_data(options, dataset)
-    facts = {"source": dataset.source, "count": len(dataset), "fingerprint": dataset.fingerprint, "notes": dataset.notes}
+    facts = {
+        "source": dataset.source,
+        "count": len(dataset),
+        "fingerprint": dataset.fingerprint,
+        "notes": dataset.notes,
+    }
     options |= {"shape": list(dataset.shape), "classes": dataset.classes, "dataset": facts, "versions": _versions()}
     return build(options), dataset
 
@@ -116,7 +152,10 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
         raise UsageError(f"{directory} is not writable: choose another --out")
     plan = Plan(options["steps"], options["batch"], options["seed"], args.sample_every, args.save_every)
     if args.evaluate_every:
-        plan.score_every, plan.score_name = args.evaluate_every, "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"
+        plan.score_every, plan.score_name = (
+            args.evaluate_every,
+            "frechet" if dataset.kind == "pictures" else "sliced_wasserstein",
+        )
         plan.score = _score(options, plan.score_name)
     _say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:
@@ -126,7 +165,11 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
         _say(f"stopped and saved; continue with: inachus train --resume {directory}")
         return 128 + signum
     grids = sorted((directory / "samples").glob("*.png"))
-    for label, path in (("grid", grids[-1]), ("film", directory / "samples.gif"), ("report", directory / "report.html")):
+    for label, path in (
+        ("grid", grids[-1]),
+        ("film", directory / "samples.gif"),
+        ("report", directory / "report.html"),
+    ):
         print(f"{label:7}{path}")
     return 0
 

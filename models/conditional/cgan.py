@@ -26,7 +26,7 @@ class Settings(gan.Settings):
 
 
 class Conditioned(nn.Module):
-    """network(join(x, row of the label)): the label's row has the size of x to multiply, one number a class to concat."""
+    """network(join(x, row of the label)); the label's row has the size of x, or to concat one number for each class."""
 
     def __init__(self, network: nn.Module, classes: int, size: int, join: str):
         self.join, self.table, self.network = join, nn.Embedding(classes, size), network

@@ -1,7 +1,8 @@
 """Autoencoder (Hinton and Salakhutdinov 2006): the lecture's first generator, a decoder of 2-D codes.
 
 "Reducing the dimensionality of data with neural networks". A picture goes through a code and back; the decoder alone
-makes pictures from codes nobody encoded, and shows why that is not enough: between the real codes there are holes. Read `gan.py` next, where a discriminator says what is wrong with such pictures.
+makes pictures from codes nobody encoded, and shows why that is not enough: between the real codes there are holes.
+Read `gan.py` next, where a discriminator says what is wrong with such pictures.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """GAN (Goodfellow et al. 2014): the original, and the step that the other adversarial models share.
 
-"Generative adversarial nets", algorithm 1: k steps of the discriminator, then one of the generator. The networks are the course's MLPs (`models/nets/mlp.py`). Deviations from the paper: Adam instead of
-momentum, leaky ReLU and batch norm instead of maxout and dropout. Read `dcgan.py` next, which changes only the networks.
+"Generative adversarial nets", algorithm 1: k steps of the discriminator, then one of the generator. The networks are
+the course's MLPs (`models/nets/mlp.py`). Deviations from the paper: Adam instead of momentum, leaky ReLU and batch norm
+instead of maxout and dropout. Read `dcgan.py` next, which changes only the networks.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ leaky ReLU in D, kernel 4 and stride 2 throughout.
 At 64 pixels, 3 channels and width 64: 3,576,704 parameters in G (without running statistics) and 2,765,568 in D.
 """
 
+from itertools import pairwise
+
 from inachus.engine import nn
 from inachus.engine.errors import UsageError
 
@@ -42,6 +44,6 @@ def discriminator(size: int, channels: int, width: int = 64) -> nn.Sequential:
     """(N, size, size, channels) -> (N, 1) logits."""
     outer = _widths(size, width)
     layers: list[nn.Module] = [nn.Conv2d(channels, outer[0], 4, stride=2, pad=1, bias=False), nn.LeakyReLU(0.2)]
-    for before, after in zip(outer[:-1], outer[1:], strict=True):
+    for before, after in pairwise(outer):
         layers += [nn.Conv2d(before, after, 4, stride=2, pad=1, bias=False), nn.BatchNorm(after), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Conv2d(outer[-1], 1, BASE[size], bias=False), nn.Flatten())

@@ -20,8 +20,10 @@ def generator(inputs: int, shape: tuple[int, ...], hidden: tuple[int, ...] = (25
     return nn.Sequential(*layers)
 
 
-def discriminator(inputs: int, hidden: tuple[int, ...] = (512, 256), outputs: int = 1, dropout: float = 0.0) -> nn.Sequential:
-    """(N, ...) with `inputs` numbers each -> (N, outputs) logits: dense and leaky ReLU, dropout behind all but the first."""
+def discriminator(
+    inputs: int, hidden: tuple[int, ...] = (512, 256), outputs: int = 1, dropout: float = 0.0
+) -> nn.Sequential:
+    """(N, ...) with `inputs` numbers each -> (N, outputs) logits: dense, leaky ReLU, and dropout from the second on."""
     layers: list[nn.Module] = [nn.Flatten()]
     for i, n in enumerate(hidden):
         layers += [nn.Dense(inputs, n), nn.LeakyReLU(0.2)]
