@@ -91,7 +91,7 @@ def hinge(s: Tensor, sign: float) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels) -> Tensor:
-    """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,) in 0..K-1. Raises ValueError for others."""
+    """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,) in 0..K-1; ValueError for others."""
     labels = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
     if labels.shape != logits.shape[:1] or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(

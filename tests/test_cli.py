@@ -5,6 +5,7 @@ What happens when something is wrong is in `test_cli_faults.py`, stopping and re
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -160,6 +161,8 @@ def test_resume_goes_on_and_may_extend():
     assert [entry["step"] for entry in log.read("extended")] == [2, 4]
     assert json.loads(Path("extended/options.json").read_text())["steps"] == 4
     done("train", "--resume", "extended")  # nothing left to do is no error
+    shutil.rmtree("extended/samples")
+    assert "report.html" in done("train", "--resume", "extended")
 
 
 @pytest.mark.parametrize("data, name", [("squares.npz", "frechet"), ("mixture-ring8", "sliced_wasserstein")])

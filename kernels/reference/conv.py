@@ -97,7 +97,7 @@ def _dx_phases(gy, w, hw, stride, pad):
 
 
 def _phases(h, k, S, P):
-    """Pixel row y of gx lies at y+P = S q + a: the first q, how many there are, and how many taps t with k = S t + a."""
+    """Pixel row y of gx lies at y+P = S q + a: the first q, how many q, and how many taps t with k = S t + a."""
     first = P // S
     return first, (h - 1 + P) // S + 1 - first, -(-k // S)
 

@@ -164,13 +164,14 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
     if signum is not None:
         _say(f"stopped and saved; continue with: inachus train --resume {directory}")
         return 128 + signum
-    grids = sorted((directory / "samples").glob("*.png"))
+    grids = sorted((directory / "samples").glob("*.png"))  # none if the user cleared them and no step was left
     for label, path in (
-        ("grid", grids[-1]),
+        *(("grid", grid) for grid in grids[-1:]),
         ("film", directory / "samples.gif"),
         ("report", directory / "report.html"),
     ):
-        print(f"{label:7}{path}")
+        if path.exists():
+            print(f"{label:7}{path}")
     return 0
 
 
