@@ -8,6 +8,18 @@ from inachus.engine.data.bounded import NoSplit
 from inachus.engine.data.cache import fetch
 from inachus.engine.data.dataset import Batch, Batches, Dataset
 from inachus.engine.data.drawn import MIXTURES
-from inachus.engine.data.sources import Findings, check, list_sources, load
+from inachus.engine.data.sources import Findings, check, lasting, list_sources, load
 
-__all__ = ["MIXTURES", "Batch", "Batches", "Dataset", "Findings", "NoSplit", "check", "fetch", "list_sources", "load"]
+__all__ = [
+    "MIXTURES",
+    "Batch",
+    "Batches",
+    "Dataset",
+    "Findings",
+    "NoSplit",
+    "check",
+    "fetch",
+    "lasting",
+    "list_sources",
+    "load",
+]

@@ -130,7 +130,7 @@ def read_all(file: BinaryIO, most: int, path) -> bytes:
 def check_memory(needed: int, path) -> None:
     """DataError, before anything is allocated, when `needed` bytes exceed the limit of this room."""
     if needed > MAX_MEMORY:
-        remedy = "pass a smaller --set size= or a --set limit="
+        remedy = "pass a smaller --set size=, or use a part of the data"
         raise fault(path, f"needs {needed:,} bytes of memory, limit {MAX_MEMORY:,}: {remedy}")
 
 

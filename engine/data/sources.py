@@ -215,6 +215,12 @@ def load(
     return _load_path(_resolved(name_or_path), request)
 
 
+def lasting(name_or_path) -> str:
+    """What finds the same data from another working directory: the name itself, or the absolute path."""
+    name = str(name_or_path)
+    return name if name in SOURCES else str(_resolved(name).absolute())
+
+
 def list_sources() -> list[tuple[str, str, str]]:
     """Rows (name, what it is, where it was found or "not found: ..." with the remedy)."""
     return [(name, source.what, source.where()) for name, source in SOURCES.items()]

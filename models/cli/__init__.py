@@ -36,12 +36,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def _words(p: argparse.ArgumentParser):
-    """Every option and command of a parser and of those below it."""
+    """Every option and command that a parser knows."""
     yield from p._option_string_actions
     for action in p._actions:
-        for name, below in action.choices.items() if isinstance(action, argparse._SubParsersAction) else ():
-            yield name
-            yield from _words(below)
+        yield from action.choices if isinstance(action, argparse._SubParsersAction) else ()
 
 
 def parser() -> Parser:

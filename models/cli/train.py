@@ -31,24 +31,21 @@ def add(commands) -> None:
         dest="pairs",
         help="a setting of the model; `inachus models MODEL` lists them; may be repeated",
     )
-    p.add_argument("--sample-every", type=int, default=250, metavar="N", help="steps between grids (250)")
-    p.add_argument("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (500)")
+    p.add_argument("--sample-every", type=int, metavar="N", help="steps between grids (250)")
+    p.add_argument("--save-every", type=int, metavar="N", help="steps between checkpoints (500)")
     p.add_argument(
-        "--evaluate-every", type=int, default=0, metavar="N", help="steps between scores; keeps the best checkpoint"
+        "--evaluate-every", type=int, metavar="N", help="steps between scores, of which the best is kept (0)"
     )
     p.set_defaults(run=run)
 
 
+LEAST = {"steps": 1, "batch": 1, "seed": 0, "sample_every": 1, "save_every": 1, "evaluate_every": 0}
+SCHEDULE = {"sample_every": 250, "save_every": 500, "evaluate_every": 0}
+
+
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0, or 128 plus the number of the signal that ended it."""
-    for name, least in (
-        ("steps", 1),
-        ("batch", 1),
-        ("seed", 0),
-        ("sample_every", 1),
-        ("save_every", 1),
-        ("evaluate_every", 0),
-    ):
+    for name, least in LEAST.items():
         value = getattr(args, name)
         if value is not None and not least <= value < 2**63:
             raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
@@ -84,17 +81,18 @@ def _fresh(args) -> dict:
         "batch": args.batch or 64,
         "seed": args.seed or 0,
         "device": args.device or "auto",
+        "settings": dataclasses.asdict(parse(cls.Settings, args.pairs)),
     }
-    return options | {"settings": dataclasses.asdict(parse(cls.Settings, args.pairs))}
+    return options | {name: usual if (n := getattr(args, name)) is None else n for name, usual in SCHEDULE.items()}
 
 
 def _resumed(args) -> dict:
-    """The options of the run to continue; raises UsageError for any that differ, but for a later end."""
+    """The options of the run to continue; another end, schedule or place of the data may be given, nothing else."""
     from inachus.models.runs import read_options
     from inachus.models.settings import parse
 
     options = read_options(args.resume)
-    asked = {k: getattr(args, k) for k in ("model", "data", "batch", "seed", "device")}
+    asked = {k: getattr(args, k) for k in ("model", "batch", "seed", "device")}
     differ = [f"{k} is {options[k]}, not {v}" for k, v in asked.items() if v is not None and v != options[k]]
     if args.pairs:
         from inachus.models import MODELS
@@ -112,12 +110,14 @@ def _resumed(args) -> dict:
         raise UsageError(
             f"{args.resume}: a resumed run keeps its options ({'; '.join(differ)}); leave them out, or start a new run"
         )
-    return options | {"steps": args.steps or options["steps"]}
+    given = {name: getattr(args, name) for name in ("steps", "data", *SCHEDULE)}
+    return options | {name: value for name, value in given.items() if value is not None}
 
 
 def _made(options: dict, args):
     """(model, data set); adds to the options what describes them."""
     from inachus import kernels
+    from inachus.engine.data import lasting
     from inachus.models.runs import build, check_same_data, load_data
     from inachus.models.settings import nearest
 
@@ -141,7 +141,13 @@ def _made(options: dict, args):
         "fingerprint": dataset.fingerprint,
         "notes": dataset.notes,
     }
-    options |= {"shape": list(dataset.shape), "classes": dataset.classes, "dataset": facts, "versions": _versions()}
+    options |= {
+        "data": lasting(options["data"]),
+        "shape": list(dataset.shape),
+        "classes": dataset.classes,
+        "dataset": facts,
+        "versions": _versions(),
+    }
     return build(options), dataset
 
 
@@ -150,12 +156,10 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
 
     if Path(directory).is_dir() and not os.access(directory, os.W_OK):
         raise UsageError(f"{directory} is not writable: choose another --out")
-    plan = Plan(options["steps"], options["batch"], options["seed"], args.sample_every, args.save_every)
-    if args.evaluate_every:
-        plan.score_every, plan.score_name = (
-            args.evaluate_every,
-            "frechet" if dataset.kind == "pictures" else "sliced_wasserstein",
-        )
+    plan = Plan(*(options[k] for k in ("steps", "batch", "seed", "sample_every", "save_every")))
+    if options["evaluate_every"]:
+        plan.score_every = options["evaluate_every"]
+        plan.score_name = "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"
         plan.score = _score(options, plan.score_name)
     _say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:

@@ -21,9 +21,9 @@ from inachus.models.settings import setting
 class Settings:
     """What `--set` can change."""
 
-    code: int = setting(2, "size of the code", low=1)
+    code: int = setting(2, "size of the code", low=1, high=4096)
     lr: float = setting(1e-3, "learning rate", low=0)
-    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0)
+    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
     channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
 
 

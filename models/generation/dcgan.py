@@ -6,6 +6,7 @@
 
 from dataclasses import dataclass
 
+from inachus.engine.errors import UsageError
 from inachus.engine.nn import init
 from inachus.models.generation import gan
 from inachus.models.nets import dcgan
@@ -16,7 +17,7 @@ from inachus.models.settings import setting
 class Settings(gan.Settings):
     """What `--set` can change."""
 
-    width: int = setting(64, "channels of the layer next to the picture; they double inwards", low=1)
+    width: int = setting(64, "channels of the layer next to the picture; they double inwards", low=1, high=1024)
     upsample: str = setting("transpose", "transposed convolution, or pixels doubled and convolved", tuple(dcgan.DOUBLE))
 
 
@@ -27,7 +28,9 @@ class DCGAN(gan.GAN):
     steps = 5_000
 
     def networks(self):
-        """(generator, discriminator) for the size and channels of the data."""
+        """(generator, discriminator) for the size and channels of the data. Raises UsageError for no squares."""
+        if len(self.shape) != 3 or self.shape[0] != self.shape[1]:
+            raise UsageError(f"dcgan makes square pictures, not items of shape {self.shape}: pass --set size=64")
         s, (size, _, channels) = self.settings, self.shape
         return dcgan.generator(s.z, size, channels, s.width, s.upsample), dcgan.discriminator(size, channels, s.width)
 

@@ -21,14 +21,14 @@ from inachus.models.settings import setting
 class Settings:
     """What `--set` can change."""
 
-    z: int = setting(100, "size of the noise", low=1)
+    z: int = setting(100, "size of the noise", low=1, high=4096)
     prior: str = setting("normal", "distribution of the noise: N(0,1) or U(-1,1)", ("normal", "uniform"))
-    k: int = setting(1, "discriminator steps for each generator step", low=1)
+    k: int = setting(1, "discriminator steps for each generator step", low=1, high=100)
     loss: str = setting("non-saturating", "what the generator minimises", ("non-saturating", "minimax"))
     lr: float = setting(2e-4, "learning rate of both networks", low=0)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
     ema: float = setting(0.999, "decay of the generator's average, which makes the samples", low=0, high=1)
-    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0)
+    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
     channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
 
 
