@@ -21,6 +21,7 @@ from inachus.models.settings import setting
 class Settings(gan.Settings):
     """What `--set` can change."""
 
+    lr: float = setting(5e-4, "learning rate of both networks", low=0)
     join: str = setting("multiply", "how the embedded label meets noise and picture", ("multiply", "concat"))
     dropout: float = setting(0.4, "share of the discriminator's hidden units switched off", low=0, high=0.9)
 
