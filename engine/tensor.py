@@ -244,7 +244,7 @@ def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, s
         raise ValueError(f"grad: gy has shape {gy.shape} but y has {y.shape}")
     targets = {id(x) for x in xs}
     order = _topological(y, targets if stop else frozenset())
-    leads = set(targets)  # tensors through which some x is reached; ids are safe while `alive` holds the tensors
+    leads = set(targets)  # ids of tensors through which some x is reached; each lives until the loop below drops it
     for t in order:
         if t.node and id(t) not in leads and any(id(i) in leads for i in t.node.inputs):
             leads.add(id(t))

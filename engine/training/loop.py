@@ -60,12 +60,12 @@ def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Ca
                 values = model.step(batches.batch_at(step - 1))
                 session.check(step, values)
                 last = step == plan.steps or interrupt.signum is not None
-                if step % plan.log_every == 0 or last:
+                if last or _due(step, plan.log_every):
                     log.write(step, session.seconds(), values)
                     bar.set_postfix({k: f"{v:.3f}" for k, v in values.items()}, refresh=False)
                 bar.update()
                 session.step(step, last)
-                if bar.disable and (step % plan.sample_every == 0 or last):
+                if bar.disable and (last or _due(step, plan.sample_every)):
                     say(f"step {step:,} of {plan.steps:,}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
                 if last:  # a signal that came after `last` was set waits for the next step, which is saved
                     break
@@ -124,19 +124,12 @@ class Session:
 
     def step(self, step: int, last: bool) -> None:
         """After step number `step`: whatever is due."""
-        due = {
-            name: every and step % every == 0
-            for name, every in (
-                ("sample", self.plan.sample_every),
-                ("save", self.plan.save_every),
-                ("score", self.plan.score_every),
-            )
-        }
-        if due["sample"] or last:
+        scored = self.plan.score is not None and _due(step, self.plan.score_every)
+        if last or _due(step, self.plan.sample_every):
             self.sample(step)
-        if due["save"] or due["score"] or last:
+        if last or scored or _due(step, self.plan.save_every):
             self.save(step)
-        if due["score"] and self.plan.score:
+        if scored:
             self.rate(step)
 
     def sample(self, step: int) -> None:
@@ -171,6 +164,10 @@ class Session:
         if frames:
             pictures.animate(frames, self.run / "samples.gif")
         report.write(self.run)
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
 
 
 def draw(items: np.ndarray, columns: int | None = None, titles: list[str] | None = None):
