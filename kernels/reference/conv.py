@@ -43,13 +43,14 @@ def conv2d_dx(gy, w, hw, stride, pad):
     """Gradient of conv2d in x, and the transposed convolution: gx[n, oh S+kh-P, ow S+kw-P, c] += gy[n,oh,ow,o] w.
 
     `hw` is (H, W) of gx, because the stride makes several sizes possible. Two algorithms, the cheaper one runs:
-    `_dx_phases` multiplies by the zeros around gy, `_dx_scatter` writes every pixel KH*KW/S^2 times.
+    `_dx_phases` multiplies by the zeros around gy and is slow for few channels, `_dx_scatter` writes every pixel
+    KH*KW/S^2 times.
     """
-    KH, KW = w.shape[:2]
+    KH, KW, C, _ = w.shape
     _, OH, OW, _ = gy.shape
     (_, Q, TH), (_, R, TW) = _phases(hw[0], KH, stride, pad), _phases(hw[1], KW, stride, pad)
     work = Q * R * TH * TW * stride**2 / (OH * OW * KH * KW)  # multiplications, relative to the useful ones
-    return (_dx_phases if work < 1.4 else _dx_scatter)(gy, w, hw, stride, pad)
+    return (_dx_phases if work < 1.4 and C >= 8 else _dx_scatter)(gy, w, hw, stride, pad)
 
 
 def _dx_scatter(gy, w, hw, stride, pad):
@@ -109,8 +110,9 @@ def _phase_start(a, q0, S, P):
 
 
 def _images(N, floats):
-    """Blocks of images, at least two, of which each needs a buffer of `floats` numbers an image."""
-    return spans(N, max(1, min((N + 1) // 2, COLUMN_FLOATS // max(1, floats))))
+    """An even number of equal blocks of images, which need a buffer of `floats` numbers each."""
+    pairs = max(1, -(-N * floats // (2 * COLUMN_FLOATS)))
+    return spans(N, -(-N // (2 * pairs)))
 
 
 def _columns(x, KH, KW, S, rows, cols):

@@ -28,15 +28,17 @@ def rmsprop(p, g, v, lr, alpha, eps):
 
 def adam(p, g, m, v, lr, beta1, beta2, eps, t):
     """Adam with bias correction at step t = 1, 2, ...: p <- p - lr mhat / (sqrt(vhat) + eps). Kingma and Ba (2015)."""
-    step, root = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+    root = (1 - beta2**t) ** 0.5
+    step, eps = lr * root / (1 - beta1**t), eps * root  # both corrections, moved out of the loop
     for i in spans(p.size, BLOCK):
-        m[i] += (1 - beta1) * (g[i] - m[i])
-        v[i] *= beta2
-        d = np.square(g[i])
+        d = g[i] - m[i]
+        d *= 1 - beta1
+        m[i] += d
+        np.square(g[i], out=d)
         d *= 1 - beta2
+        v[i] *= beta2
         v[i] += d
         np.sqrt(v[i], out=d)
-        d /= root
         d += eps
         np.divide(m[i], d, out=d)
         d *= step
