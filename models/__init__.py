@@ -3,11 +3,13 @@
 if not __name__.startswith("inachus."):
     raise ImportError("import inachus.models, not models: two names would make two different Tensor classes")
 
+from typing import Any
+
 from inachus.models.conditional.cgan import CGAN
 from inachus.models.generation.autoencoder import Autoencoder
 from inachus.models.generation.dcgan import DCGAN
 from inachus.models.generation.gan import GAN
 
-MODELS = {"gan": GAN, "dcgan": DCGAN, "cgan": CGAN, "autoencoder": Autoencoder}
+MODELS: dict[str, Any] = {"gan": GAN, "dcgan": DCGAN, "cgan": CGAN, "autoencoder": Autoencoder}
 
 __all__ = ["MODELS"]

@@ -185,6 +185,13 @@ def test_no_check_is_silenced():
     assert not [path for path in EVERYTHING if silenced.search(path.read_text())]
 
 
+def test_the_readmes_example_runs():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    space = {}
+    exec(code.replace("range(2000)", "range(2)"), space)
+    assert space["pictures"].shape == (64, 28, 28, 1)
+
+
 def test_the_readmes_reading_order_is_true():
     readme = ROOT / "README.md"
     text = readme.read_text() if readme.is_file() else ""

@@ -79,8 +79,9 @@ def _label(text: str, model, options: dict) -> int:
 
     if not model.conditional:
         raise UsageError(f"{options['model']} takes no label; cgan does")
-    if text in options["classes"]:
-        return options["classes"].index(text)
+    names = [name.casefold() for name in options["classes"]]
+    if text.casefold() in names:
+        return names.index(text.casefold())
     if text.isdecimal() and int(text) < model.classes:
         return int(text)
     raise UsageError(f"unknown class '{text}'{nearest(text, options['classes'])}")
