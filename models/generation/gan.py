@@ -3,6 +3,9 @@
 "Generative adversarial nets", algorithm 1: k steps of the discriminator, then one of the generator. The networks are
 the course's MLPs (`models/nets/mlp.py`). Deviations from the paper: Adam instead of momentum, leaky ReLU and batch norm
 instead of maxout and dropout. Read `dcgan.py` next, which changes only the networks.
+
+`inachus train gan --data fashion-mnist --steps 6000`, then `inachus evaluate`, seeds 0, 1, 2: Frechet 82.9, 82.0, 85.5
+(floor 1.3), class total variation 0.20, 0.22, 0.22, 9 or 10 of 10 classes; 81 seconds on 2 cores.
 """
 
 from dataclasses import dataclass
