@@ -3,9 +3,9 @@
 "Unsupervised representation learning with deep convolutional GANs", section 4; the networks are in
 `models/nets/dcgan.py`, the step is in `gan.py`. Weights N(0, 0.02), scales N(1, 0.02), Adam 2e-4 with beta1 0.5.
 
-`inachus train dcgan --data fashion-mnist --steps 6000`, then `inachus evaluate`, seeds 0, 1, 2: Frechet 30.3, 27.1, 27.8
-(floor 1.3; the MLP of `gan.py` after as many steps 82.0 to 85.5), class total variation 0.06 each, all ten classes;
-8 minutes on 2 cores.
+`inachus train dcgan --data fashion-mnist --steps 6000`, then `inachus evaluate`, seeds 0, 1, 2: Frechet 30.3, 27.1,
+27.8 (floor 1.3; the MLP of `gan.py` after as many steps 82.0 to 85.5), class total variation 0.06 each, all ten
+classes; 8 minutes on 2 cores.
 """
 
 from dataclasses import dataclass
