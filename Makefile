@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: train test slow lint bench clean
 
 train: .venv/ready
-	$(BIN)/inachus train dcgan --data digits --steps 7000 --set width=32 --set lr=5e-4
+	$(BIN)/inachus train dcgan --data digits --steps 4000 --set lr=5e-4
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest -m "not slow"
