@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_writers import idx_bytes
 from test_cli import done, run, write_squares
-from test_data_writers import idx_bytes
 
 from inachus import kernels
 from inachus.engine.training import checkpoint

@@ -11,10 +11,10 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from data_writers import cifar_bytes, idx_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as np_arrays
-from test_data_writers import cifar_bytes, idx_bytes
 
 from inachus.engine.data import Batches, Dataset, load
 from inachus.engine.errors import UsageError

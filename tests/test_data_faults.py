@@ -12,9 +12,9 @@ import tarfile
 
 import numpy as np
 import pytest
+from data_writers import cifar_bytes, idx_bytes, refused, write_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_data_writers import cifar_bytes, idx_bytes, refused, write_zip
 
 from inachus.engine.data import Dataset, load
 from inachus.engine.errors import DataError

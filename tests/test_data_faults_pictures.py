@@ -7,10 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
+from data_writers import encoded, picture, refused, write_tree, write_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_data_writers import encoded, picture, refused, write_tree, write_zip
 
 from inachus.engine.data import bounded, check, decode, load
 from inachus.engine.errors import DataError

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from data_writers import encoded, picture, write_tree, write_zip
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_data_writers import encoded, picture, write_tree, write_zip
 
 from inachus.engine.data import load
 from inachus.engine.data.pictures import natural

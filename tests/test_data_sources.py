@@ -9,7 +9,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from test_data_writers import write_mnist_folder, write_tree
+from data_writers import write_mnist_folder, write_tree
 
 from inachus.engine.data import MIXTURES, check, list_sources, load
 from inachus.engine.data import fetch as fetch_names
