@@ -51,25 +51,25 @@ def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Ca
         sweep(run)
         start, seconds = _resume(model, run, say)
         write_file(run / "options.json", json.dumps(options, indent=1).encode())
-        session = Session(model, run, plan, start, seconds)
+        keeper = Keeper(model, run, plan, start, seconds)
         if start == 0:
-            session.sample(0)
-            session.save(0)
+            keeper.sample(0)
+            keeper.save(0)
         with Log(run, resume_from=start) as log, _bar(plan, start) as bar:
             for step in range(start + 1, plan.steps + 1):
                 values = model.step(batches.batch_at(step - 1))
-                session.check(step, values)
+                keeper.check(step, values)
                 last = step == plan.steps or interrupt.signum is not None
                 if last or _due(step, plan.log_every):
-                    log.write(step, session.seconds(), values)
+                    log.write(step, keeper.seconds(), values)
                     bar.set_postfix({k: f"{v:.3f}" for k, v in values.items()}, refresh=False)
                 bar.update()
-                session.step(step, last)
+                keeper.step(step, last)
                 if bar.disable and (last or _due(step, plan.sample_every)):
                     say(f"step {step:,} of {plan.steps:,}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
                 if last:  # a signal that came after `last` was set waits for the next step, which is saved
                     break
-        session.finish()
+        keeper.finish()
         return interrupt.signum
 
 
@@ -96,7 +96,7 @@ def _resume(model, run, say) -> tuple[int, float]:
     return meta["step"], meta["seconds"]
 
 
-class Session:
+class Keeper:
     """What happens around the steps of one process: samples, saves, scores, the clock."""
 
     def __init__(self, model, run: Path, plan: Plan, start: int, seconds: float):
