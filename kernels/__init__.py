@@ -32,7 +32,7 @@ def host() -> ModuleType:
 
 def backend(x: Any) -> ModuleType:
     """The module whose kernels compute `x`. Raises TypeError for an array that no backend knows."""
-    if isinstance(x, numpy.ndarray | numpy.generic):
+    if known(x):
         return host()
     raise TypeError(f"no backend computes {type(x).__module__}.{type(x).__name__}; NumPy arrays are known")
 

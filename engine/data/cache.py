@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from inachus.engine.data.bounded import CHUNK, GIB, open_regular, shown
 from inachus.engine.errors import DataError, UsageError
+from inachus.engine.training.durable import sync_folder
 
 TIMEOUT = 30  # seconds without a byte
 Progress = Callable[[int, int], None]  # (bytes so far, bytes expected or 0)
@@ -140,12 +141,4 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             os.unlink(temporary)
         raise
     with suppress(OSError):  # some file systems cannot sync a folder
-        _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(target.parent)

@@ -5,14 +5,13 @@ never to published FID values. A judge that classifies the test split worse than
 The distances themselves are in `distances.py`, the whole evaluation of a run in `judgement.py`.
 """
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from inachus.engine import constant, losses, nn, no_grad, ops
 from inachus.engine.data import Batches, Dataset
+from inachus.engine.data.cache import cache_folder
 from inachus.engine.errors import CheckpointError, DataError
 from inachus.engine.optim import EMA, Adam, linear_decay
 from inachus.engine.random import Generator
@@ -63,11 +62,10 @@ class Judge(nn.Module):
 def judge(train: Dataset, test: Dataset, say: Callable[[str], None] = lambda text: None) -> Judge:
     """The judge of this data, from the cache or trained now (a minute or two). Raises DataError for one too weak.
 
-    `accuracy` on the test split is kept with it; the cache is `$INACHUS_CACHE` or ~/.cache/inachus, by data hash.
+    `accuracy` on the test split is kept with it; it lies beside the cached data, by data hash.
     """
     network = Judge(train.shape, len(train.classes))
-    home = Path(os.environ.get("INACHUS_CACHE") or Path.home() / ".cache" / "inachus") / "judges"
-    home = home / f"{train.fingerprint[:16]}-{test.fingerprint[:16]}-v{VERSION}"
+    home = cache_folder("judges") / f"{train.fingerprint[:16]}-{test.fingerprint[:16]}-v{VERSION}"
     try:
         arrays, meta = checkpoint.load(home)
         network.load_state_dict(arrays)

@@ -6,7 +6,6 @@ Not called FID: the features are those of our own judge (`classifier.py`), so th
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -39,7 +38,7 @@ def judge_samples(
     if train.kind == "points":
         return judge_points(samples, train, test)
     judge, kind = _judge(train, test, say)
-    real = test.normalised(slice(None))[: len(samples)]
+    real = test.normalised(slice(len(samples)))
     result = {"features": kind, "samples": len(samples), "real": len(real), "judge_accuracy": round(judge.accuracy, 4)}
     fr, ff = judge.features(real), judge.features(samples)
     if not enough_samples(min(len(fr), len(ff)), fr.shape[1]):
@@ -52,7 +51,7 @@ def judge_samples(
         result |= class_statistics(p, reference=np.bincount(test.labels, minlength=judge.classes))
         if labels is not None:
             result["label_agreement"] = float((p.argmax(1) == labels).mean())
-    return {k: round(v, 5) if isinstance(v, float) else v for k, v in result.items()}
+    return _rounded(result)
 
 
 def judge_points(samples: np.ndarray, train: Dataset, test: Dataset) -> dict:
@@ -62,10 +61,14 @@ def judge_points(samples: np.ndarray, train: Dataset, test: Dataset) -> dict:
     result = {
         "samples": len(samples),
         "sliced_wasserstein": sliced_wasserstein(real, samples[:n]),
-        "sliced_wasserstein_floor": floor(test.items, partial(sliced_wasserstein)),
+        "sliced_wasserstein_floor": floor(test.items, sliced_wasserstein),
     }
     if train.name in MIXTURES:
         result |= mixture_coverage(samples, *MIXTURES[train.name])
+    return _rounded(result)
+
+
+def _rounded(result: dict) -> dict:
     return {k: round(v, 5) if isinstance(v, float) else v for k, v in result.items()}
 
 

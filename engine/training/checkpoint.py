@@ -41,7 +41,7 @@ from inachus.engine.training.durable import (
     write_new,
 )
 
-__all__ = ["latest", "load", "lock", "save", "save_best", "sweep", "tensor_diff", "threads"]
+__all__ = ["latest", "load", "lock", "save", "save_best", "sweep", "tensor_diff"]
 
 FORMAT = 1
 META_LIMIT = 10 * 1024 * 1024  # bytes; a larger meta.json is refused unread
@@ -124,7 +124,7 @@ def latest(run: Path) -> tuple[Path, list[str]]:
     raise _refusal(run, f"has no usable checkpoint ({found})", "start a new run")
 
 
-def threads() -> str | None:
+def _threads() -> str | None:
     """How many threads the environment grants to BLAS, None if it does not say: bits may depend on it."""
     settings = (os.environ.get(f"{library}_NUM_THREADS") for library in ("OPENBLAS", "MKL", "OMP"))
     return next(filter(None, settings), None)
@@ -169,7 +169,7 @@ def _facts(step, tensors, blob):
         "format": FORMAT,
         "engine": ENGINE,
         "numpy": np.__version__,
-        "blas_threads": threads(),
+        "blas_threads": _threads(),
         "step": step,
         "dtype": sorted({a.dtype.name for a in tensors.values()}),
         "tensors_bytes": len(blob),
