@@ -1,8 +1,9 @@
 """Whole training steps of this engine beside PyTorch eager, alternating in one run: `python bench/train.py`.
 
-Both sides take the same step: G once, D on real and on the detached fake, Adam, then G through a frozen D, Adam. Each
-step of one engine is followed by one of the other, so that a busy machine slows both; medians and their ratios count.
-Without PyTorch only our side runs. Peak memory is of a process that does nothing else (`--alone`).
+Both sides take the same step: G once, D on real and on the detached fake, Adam, then G through a frozen D, Adam. They
+take turns of a few steps, so that a busy machine slows both; the first of each turn, which wakes threads and fills
+caches, does not count. Medians and their ratios do. Without PyTorch only our side runs. Peak memory is of a process
+that does nothing else (`--alone`).
 """
 
 import argparse
@@ -27,6 +28,9 @@ CASES = {
     "dcgan-32": ("dcgan", {"width": 64}, (32, 32, 3), 64),
     "dcgan-64": ("dcgan", {"width": 64}, (64, 64, 3), 32),
 }
+
+
+TURN = 3  # steps that count in each turn
 
 
 def ours(case: str):
@@ -111,15 +115,16 @@ def torch_dcgan(size: int, channels: int, width: int):
 
 
 def alternate(sides: dict, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every step of every side, taken in turns after a warm-up."""
+    """Milliseconds of every step of every side, TURN at a time after a warm-up."""
     times = {name: [] for name in sides}
     for i in range(-3, rounds):
         for name, step in sides.items():
             time.sleep(0.05)  # the other side's threads spin for a while after their work
-            start = time.perf_counter()
-            step()
-            if i >= 0:
-                times[name].append(1e3 * (time.perf_counter() - start))
+            for k in range(TURN + 1):
+                start = time.perf_counter()
+                step()
+                if i >= 0 and k > 0:
+                    times[name].append(1e3 * (time.perf_counter() - start))
     return times
 
 

@@ -25,7 +25,7 @@ def linear_decay(lr: float, start: int, end: int) -> Schedule:
 
 
 class Optimizer:
-    """Base: parameters in one buffer `flat`, their gradients in `gradient`, `state` arrays of the same length.
+    """Base: parameters in one buffer `flat`, and `state` arrays of the same length.
 
     lr is a number or a schedule of the step, which counts from 0. Parameters that are frozen now are left out.
     """
@@ -35,7 +35,6 @@ class Optimizer:
     def __init__(self, parameters: Sequence[Tensor], lr: float | Schedule):
         self.parameters = [p for p in parameters if p.requires_grad]
         self.flat = flatten(self.parameters)
-        self.gradient = np.zeros_like(self.flat)
         self.arrays = {name: np.zeros_like(self.flat) for name in self.slots}
         self.lr, self.steps = lr, 0
 
@@ -50,16 +49,15 @@ class Optimizer:
     def step(self, gradients: Sequence[Tensor] | None = None) -> None:
         """One step along `gradients`, by default the parameters' `.grad` (none counts as zero)."""
         gradients = [p.grad for p in self.parameters] if gradients is None else gradients
-        i = 0
-        for p, g in zip(self.parameters, gradients, strict=True):
-            self.gradient[i : i + p.size] = 0 if g is None else g.data.reshape(-1)
-            i += p.size
-        lr = self.rate()
+        lr, first = self.rate(), 0
         self.steps += 1
-        self.update(backend(self.flat), lr)
+        for p, g in zip(self.parameters, gradients, strict=True):
+            part = slice(first, first := first + p.size)
+            g = np.zeros(p.size, p.dtype) if g is None else g.data.reshape(-1)
+            self.update(backend(self.flat), lr, self.flat[part], g, *(a[part] for a in self.arrays.values()))
 
-    def update(self, kernels, lr: float) -> None:
-        """Changes `flat` in place by one kernel; what a subclass writes."""
+    def update(self, kernels, lr: float, p, g, *state) -> None:
+        """Changes one parameter and its state in place, all flat, by one kernel; what a subclass writes."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def zero_grad(self) -> None:
@@ -89,9 +87,9 @@ class SGD(Optimizer):
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def update(self, kernels, lr):
+    def update(self, kernels, lr, p, g, velocity):
         """One pass."""
-        kernels.sgd(self.flat, self.gradient, self.arrays["velocity"], lr, self.momentum)
+        kernels.sgd(p, g, velocity, lr, self.momentum)
 
 
 class Adam(Optimizer):
@@ -103,9 +101,9 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         self.betas, self.eps = betas, eps
 
-    def update(self, kernels, lr):
+    def update(self, kernels, lr, p, g, m, v):
         """One pass."""
-        kernels.adam(self.flat, self.gradient, *self.arrays.values(), lr, *self.betas, self.eps, self.steps)
+        kernels.adam(p, g, m, v, lr, *self.betas, self.eps, self.steps)
 
 
 class RMSProp(Optimizer):
@@ -117,9 +115,9 @@ class RMSProp(Optimizer):
         super().__init__(parameters, lr)
         self.alpha, self.eps = alpha, eps
 
-    def update(self, kernels, lr):
+    def update(self, kernels, lr, p, g, v):
         """One pass."""
-        kernels.rmsprop(self.flat, self.gradient, self.arrays["v"], lr, self.alpha, self.eps)
+        kernels.rmsprop(p, g, v, lr, self.alpha, self.eps)
 
 
 class EMA:

@@ -5,6 +5,7 @@ out. Because rules are written in ops, a gradient is a graph like any other and 
 Not here: mathematics (`ops/`), loops over numbers (`kernels/`). Read `ops/arithmetic.py` next, then `ops/conv.py`.
 """
 
+import operator
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ OPS: dict[str, "Op"] = {}  # every op by name: what the table of derivative test
 _recording = True
 
 
+def _comparing(compare: Callable) -> Callable:
+    """Comparisons are not differentiable: they give plain boolean arrays."""
+    return lambda self, other: compare(self.data, other.data if isinstance(other, Tensor) else other)
+
+
 class Tensor:
     """An array that remembers how it was computed. `Tensor([[1, 2]])` is float32; arrays keep their dtype.
 
@@ -31,11 +37,13 @@ class Tensor:
     __array_ufunc__ = None  # ndarray * Tensor comes to Tensor.__rmul__, which refuses it
 
     def __init__(self, array: Any, requires_grad: bool = False):
-        if isinstance(array, Tensor):
-            raise TypeError("Tensor(Tensor): use t.detach() for the same numbers without their history")
-        self.data = array if known(array) else np.asarray(array, np.float32)
-        if not isinstance(self.data, np.ndarray) and isinstance(self.data, np.generic):
-            self.data = np.asarray(self.data)  # a reduction gives a scalar, a Tensor holds arrays
+        if type(array) is not np.ndarray:
+            if isinstance(array, Tensor):
+                raise TypeError("Tensor(Tensor): use t.detach() for the same numbers without their history")
+            if isinstance(array, np.generic):  # a reduction gives a scalar, a Tensor holds arrays
+                array = np.asarray(array)
+            array = array if known(array) else np.asarray(array, np.float32)
+        self.data = array
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors have gradients, this one is {self.data.dtype}")
         self.requires_grad = requires_grad
@@ -130,17 +138,7 @@ class Tensor:
     def __getitem__(self, index):
         return ops.getitem(self, index=index)
 
-    def __lt__(self, other):  # comparisons are not differentiable: they give plain boolean arrays
-        return self.data < _raw(other)
-
-    def __le__(self, other):
-        return self.data <= _raw(other)
-
-    def __gt__(self, other):
-        return self.data > _raw(other)
-
-    def __ge__(self, other):
-        return self.data >= _raw(other)
+    __lt__, __le__, __gt__, __ge__ = map(_comparing, (operator.lt, operator.le, operator.gt, operator.ge))
 
     def __len__(self):
         return len(self.data)
@@ -156,10 +154,6 @@ class Tensor:
 
     def __repr__(self):
         return f"Tensor(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})\n{self.data}"
-
-
-def _raw(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
 
 
 def constant(array: Any, dtype: Any = None) -> Tensor:
@@ -208,21 +202,26 @@ def op(forward: Callable | None = None, *, saves: bool = False) -> Any:
 
 def _admit(name: str, inputs: Sequence[Any]) -> tuple[Tensor | None, ...]:
     """Checks the inputs of an op: no raw arrays, one float dtype, one device; numbers become constants."""
-    first = next((t for t in inputs if isinstance(t, Tensor) and t.data.dtype.kind == "f"), None)
-    admitted = []
+    first, plain = None, True  # plain: nothing to convert
     for x in inputs:
-        if isinstance(x, Tensor):
-            if first is not None and x.dtype != first.dtype:
-                raise TypeError(f"{name}: mixed dtypes {first.dtype} and {x.dtype}; convert with constant(a, dtype)")
-            if first is not None and device(x.data) != device(first.data):
-                raise TypeError(f"{name}: tensors on {device(first.data)} and {device(x.data)}; move one of them")
-        elif type(x) in (bool, int, float):  # not their NumPy subclass, which comes from an array
-            x = Tensor(np.asarray(x, np.float32 if first is None else first.dtype))
-        elif x is not None:
-            raw = type(x).__name__
-            raise TypeError(f"{name}: got a raw {raw}; wrap it in constant(...) to say that no gradient flows")
-        admitted.append(x)
-    return tuple(admitted)
+        if not isinstance(x, Tensor):
+            plain = plain and x is None
+        elif first is None:
+            first = x
+        elif x.data.dtype != first.data.dtype:
+            raise TypeError(f"{name}: mixed dtypes {first.dtype} and {x.dtype}; convert with constant(a, dtype)")
+        elif device(x.data) != device(first.data):
+            raise TypeError(f"{name}: tensors on {device(first.data)} and {device(x.data)}; move one of them")
+    return inputs if plain else tuple(_admitted(name, x, first) for x in inputs)
+
+
+def _admitted(name: str, x: Any, first: Tensor | None) -> Tensor | None:
+    """A Tensor as it is, a number as a constant of the dtype of `first`."""
+    if x is None or isinstance(x, Tensor):
+        return x
+    if type(x) in (bool, int, float):  # not their NumPy subclass, which comes from an array
+        return Tensor(np.asarray(x, first.dtype if first is not None and first.dtype.kind == "f" else np.float32))
+    raise TypeError(f"{name}: got a raw {type(x).__name__}; wrap it in constant(...) to say that no gradient flows")
 
 
 def grad(y: Tensor, xs: Sequence[Tensor], gy: Tensor | None = None, create_graph: bool = False) -> list[Tensor]:

@@ -8,13 +8,18 @@ Read `reference.py` next.
 if not __name__.startswith("inachus."):
     raise ImportError("import inachus.kernels, not kernels: two names would make two different Tensor classes")
 
+import os
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy
 
 HOSTS = {"reference": "inachus.kernels.reference"}  # what may compute NumPy arrays, best last
+if find_spec("numba"):
+    HOSTS["cpu"] = "inachus.kernels.cpu"
 _host: ModuleType | None = None
 
 
@@ -30,10 +35,25 @@ def host() -> ModuleType:
     return _host or use_host(next(reversed(HOSTS)))
 
 
+def cores() -> int:
+    """The cores this process may use: by its affinity, and by the quota of its control group."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    share, period = quota.read_text().split() if quota.exists() else ("max", "1")
+    return allowed if share == "max" else max(1, min(allowed, -(-int(share) // int(period))))
+
+
+def use_threads(n: int) -> None:
+    """Runs the kernels of NumPy arrays on n threads; otherwise they use every core that this process may use."""
+    os.environ["OPENBLAS_NUM_THREADS"] = str(n)  # what the reference reads, and what child processes inherit
+    if hasattr(host(), "use_threads"):
+        host().use_threads(n)
+
+
 def backend(x: Any) -> ModuleType:
     """The module whose kernels compute `x`. Raises TypeError for an array that no backend knows."""
-    if known(x):
-        return host()
+    if type(x) is numpy.ndarray or known(x):
+        return _host or host()
     raise TypeError(f"no backend computes {type(x).__module__}.{type(x).__name__}; NumPy arrays are known")
 
 
@@ -45,13 +65,14 @@ def xp(x: Any) -> ModuleType:
 
 def known(x: Any) -> bool:
     """True for an array that some backend computes."""
-    return isinstance(x, numpy.ndarray | numpy.generic)
+    return isinstance(x, (numpy.ndarray, numpy.generic))
 
 
 def device(x: Any) -> str:
     """Where `x` lives: "host"."""
-    backend(x)
-    return "host"
+    if type(x) is numpy.ndarray or known(x):
+        return "host"
+    raise TypeError(f"{type(x).__module__}.{type(x).__name__} lives on no known device")
 
 
 def cuda_available() -> bool:

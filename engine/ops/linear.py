@@ -1,4 +1,7 @@
-"""Matrix products. A dense layer is one: rows of x times w, plus a bias on every row."""
+"""Matrix products. A dense layer is one: rows of x times w, plus a bias on every row.
+
+Its two partial derivatives are products of the same three arrays, as those of a convolution are (`conv.py`).
+"""
 
 from inachus.engine.ops.shape import reshape, sum_to, transpose
 from inachus.engine.tensor import Tensor, op
@@ -24,8 +27,8 @@ def _turned(x):
 
 
 @op
-def _dense(x, w, b):
-    y = backend(x).matmul(x, w)  # (N, I) . (I, O)
+def _dense(x, w, b):  # (N, I), (I, O), (O,) -> (N, O)
+    y = backend(x).matmul(x, w)
     if b is not None:
         y += b
     return y
@@ -34,7 +37,27 @@ def _dense(x, w, b):
 @_dense.vjp
 def _(gy, y, x, w, b):
     gb = None if b is None else lambda: sum_to(gy, shape=b.shape)
-    return lambda: _dense(gy, _turned(w), None), lambda: _dense(_turned(x), gy, None), gb
+    return lambda: _dense_dx(gy, w), lambda: _dense_dw(x, gy), gb
+
+
+@op
+def _dense_dx(gy, w):  # (N, O), (I, O)' -> (N, I)
+    return backend(gy).matmul(gy, w.T)
+
+
+@_dense_dx.vjp
+def _(g, gx, gy, w):
+    return lambda: _dense(g, w, None), lambda: _dense_dw(g, gy)
+
+
+@op
+def _dense_dw(x, gy):  # (N, I)', (N, O) -> (I, O)
+    return backend(x).matmul(x.T, gy)
+
+
+@_dense_dw.vjp
+def _(g, gw, x, gy):
+    return lambda: _dense_dx(gy, g), lambda: _dense(x, g, None)
 
 
 def dense(x, w, b=None) -> Tensor:

@@ -6,6 +6,8 @@ import platform
 import shutil
 import sys
 import time
+from importlib.metadata import version
+from importlib.util import find_spec
 
 
 def add(commands) -> None:
@@ -21,13 +23,14 @@ def run(args: argparse.Namespace) -> int:
     import safetensors
 
     from inachus import __version__, kernels
-    from inachus.kernels.reference.blocks import threads
 
+    numba = f", numba {version('numba')}" if find_spec("numba") else ""
     rows = {
         "inachus": f"{__version__} (python {platform.python_version()}, {platform.system()} {platform.machine()})",
-        "libraries": f"numpy {numpy.__version__}, pillow {PIL.__version__}, safetensors {safetensors.__version__}",
+        "libraries": f"numpy {numpy.__version__}{numba}, "
+        f"pillow {PIL.__version__}, safetensors {safetensors.__version__}",
         "backends": ", ".join(kernels.HOSTS) + ("" if kernels.cuda_available() else "; no CUDA backend"),
-        "threads": f"{threads()} of {os.cpu_count()} cores",
+        "threads": f"{kernels.cores()} of {os.cpu_count()} cores",
         "disk": f"{shutil.disk_usage('.').free / 1e9:.1f} GB free here",
         "INACHUS_DATA": os.environ.get("INACHUS_DATA", "not set"),
         "speed": _speed(),
@@ -39,16 +42,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _speed() -> str:
-    """GFLOP/s of a matrix product, which is what a convolution becomes."""
+    """GFLOP/s of a matrix product, which is what a convolution becomes, on each backend."""
     import numpy as np
 
-    a = np.ones((1024, 1024), np.float32)
-    best = 1e9
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return f"{2 * 1024**3 / best / 1e9:.0f} GFLOP/s in a float32 matrix product"
+    from inachus import kernels
+
+    a, speeds = np.ones((1024, 1024), np.float32), []
+    chosen = kernels.host()
+    for name in kernels.HOSTS:
+        matmul, best = kernels.use_host(name).matmul, 1e9
+        for _ in range(5):
+            start = time.perf_counter()
+            matmul(a, a)
+            best = min(best, time.perf_counter() - start)
+        speeds.append(f"{name} {2 * 1024**3 / best / 1e9:.0f}")
+    kernels.use_host(next(name for name, module in kernels.HOSTS.items() if module == chosen.__name__))
+    return f"GFLOP/s in a float32 matrix product: {', '.join(speeds)}"
 
 
 def _gradients() -> str:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from inachus.engine.errors import DataError, UsageError
@@ -19,7 +20,9 @@ def add(commands) -> None:
     p.add_argument("--steps", type=int, help="train up to this step")
     p.add_argument("--batch", type=int, help="items in a batch (64)")
     p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
-    p.add_argument("--device", help="auto or reference")
+    p.add_argument("--device", help="auto (the best here), cpu or reference")
+    p.add_argument("--threads", type=int, help="cores to use (all that this process may use)")
+    p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
     p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
     p.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; --steps may extend it")
     p.add_argument("--dry-run", action="store_true", help="print settings, networks and data, train nothing")
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and not least <= value < 2**63:
             raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
     options = _resumed(args) if args.resume else _fresh(args)
+    _choose_device(options, args.threads)
     model, dataset = _made(options, args)
     if args.dry_run:
         print(_description(options, model, dataset))
@@ -93,6 +97,7 @@ def _resumed(args) -> dict:
 
     options = read_options(args.resume)
     asked = {k: getattr(args, k) for k in ("model", "batch", "seed", "device")}
+    asked["device"] = None if args.device == "auto" else args.device
     differ = [f"{k} is {options[k]}, not {v}" for k, v in asked.items() if v is not None and v != options[k]]
     if args.pairs:
         from inachus.models import MODELS
@@ -114,18 +119,29 @@ def _resumed(args) -> dict:
     return options | {name: value for name, value in given.items() if value is not None}
 
 
-def _made(options: dict, args):
-    """(model, data set); adds to the options what describes them."""
-    from inachus import kernels
-    from inachus.engine.data import lasting
-    from inachus.models.runs import build, check_same_data, load_data
+def _choose_device(options: dict, threads: int | None) -> None:
+    """Selects the backend and its threads; in the options, "auto" becomes the name of what was chosen."""
+    from inachus.kernels import HOSTS, cores, use_host, use_threads
     from inachus.models.settings import nearest
 
-    names = {"auto": next(reversed(kernels.HOSTS)), **{name: name for name in kernels.HOSTS}}
-    if options["device"] not in names:
-        raise UsageError(f"unknown device '{options['device']}'{nearest(options['device'], names)}")
-    kernels.use_host(names[options["device"]])
+    if options["device"] == "cpu" and "cpu" not in HOSTS:
+        raise UsageError("device cpu needs numba: pip install numba, or pass --device reference")
+    if options["device"] not in ("auto", *HOSTS):
+        raise UsageError(f"unknown device '{options['device']}'{nearest(options['device'], ('auto', *HOSTS))}")
+    if threads is not None and not 1 <= threads <= cores():
+        raise UsageError(f"--threads must lie between 1 and {cores()}, the cores this process may use, not {threads}")
+    if options["device"] == "auto":
+        options["device"] = next(reversed(HOSTS))
+    use_host(options["device"])
+    if threads:
+        use_threads(threads)
+
+
+def _made(options: dict, args):
+    """(model, data set); adds to the options what describes them."""
+    from inachus.engine.data import lasting
     from inachus.models import MODELS
+    from inachus.models.runs import build, check_same_data, load_data
 
     try:
         dataset = load_data(options["data"], MODELS[options["model"]].Settings(**options["settings"]))
@@ -152,6 +168,7 @@ def _made(options: dict, args):
 
 
 def _train(model, dataset, directory: Path, options: dict, args) -> int:
+    from inachus.engine.profile import Profile
     from inachus.engine.training.loop import Plan, train
 
     if Path(directory).is_dir() and not os.access(directory, os.W_OK):
@@ -164,7 +181,10 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
     _say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:
         _say(note)
-    signum = train(model, dataset, directory, plan, options, _say)
+    with Profile() if args.profile else nullcontext() as profile:
+        signum = train(model, dataset, directory, plan, options, _say)
+    if profile:
+        print(profile.table())
     if signum is not None:
         _say(f"stopped and saved; continue with: inachus train --resume {directory}")
         return 128 + signum

@@ -1,0 +1,93 @@
+"""One update of a flat parameter in one pass, in place: `p`, its gradient `g` and the optimizer's buffers, all (n,).
+
+Conventions are PyTorch's: eps outside the root.
+"""
+
+import math
+
+from numba import prange
+
+from inachus.kernels.cpu.loops import loop, part
+
+BLOCK = 1 << 14
+
+
+def sgd(p, g, v, lr, momentum):
+    """v <- momentum v + g; p <- p - lr v. Polyak (1964)."""
+    _sgd(p, g, v, *_numbers(p, lr, momentum))
+
+
+def rmsprop(p, g, v, lr, alpha, eps):
+    """v <- alpha v + (1-alpha) g^2; p <- p - lr g / (sqrt(v) + eps). Tieleman and Hinton (2012)."""
+    _rmsprop(p, g, v, *_numbers(p, lr, alpha, 1 - alpha, eps))
+
+
+def adam(p, g, m, v, lr, beta1, beta2, eps, t):
+    """Adam with bias correction at step t = 1, 2, ...: p <- p - lr mhat / (sqrt(vhat) + eps). Kingma and Ba (2015)."""
+    root = (1 - beta2**t) ** 0.5
+    step = lr * root / (1 - beta1**t)  # both corrections, moved out of the loop
+    _adam(p, g, m, v, *_numbers(p, step, 1 - beta1, beta2, 1 - beta2, eps * root))
+
+
+def ema(a, p, decay):
+    """a <- decay a + (1-decay) p."""
+    _ema(a, p, *_numbers(p, 1 - decay))
+
+
+def _numbers(p, *numbers):
+    return (p.dtype.type(number) for number in numbers)
+
+
+@loop
+def _sgd(p, g, v, lr, momentum):
+    for b in prange((len(p) + BLOCK - 1) // BLOCK):
+        i, j = b * BLOCK, (b + 1) * BLOCK
+        _sgd_block(p[i:j], g[i:j], v[i:j], lr, momentum)
+
+
+@part
+def _sgd_block(p, g, v, lr, momentum):
+    for i in range(len(p)):
+        v[i] = momentum * v[i] + g[i]
+        p[i] -= lr * v[i]
+
+
+@loop
+def _rmsprop(p, g, v, lr, alpha, rest, eps):
+    for b in prange((len(p) + BLOCK - 1) // BLOCK):
+        i, j = b * BLOCK, (b + 1) * BLOCK
+        _rmsprop_block(p[i:j], g[i:j], v[i:j], lr, alpha, rest, eps)
+
+
+@part
+def _rmsprop_block(p, g, v, lr, alpha, rest, eps):
+    for i in range(len(p)):
+        v[i] = alpha * v[i] + rest * (g[i] * g[i])
+        p[i] -= lr * g[i] / (math.sqrt(v[i]) + eps)
+
+
+@loop
+def _adam(p, g, m, v, step, rest1, beta2, rest2, eps):
+    for b in prange((len(p) + BLOCK - 1) // BLOCK):
+        i, j = b * BLOCK, (b + 1) * BLOCK
+        _adam_block(p[i:j], g[i:j], m[i:j], v[i:j], step, rest1, beta2, rest2, eps)
+
+
+@part
+def _adam_block(p, g, m, v, step, rest1, beta2, rest2, eps):
+    for i in range(len(p)):
+        m[i] += rest1 * (g[i] - m[i])
+        v[i] = beta2 * v[i] + rest2 * (g[i] * g[i])
+        p[i] -= step * m[i] / (math.sqrt(v[i]) + eps)
+
+
+@loop
+def _ema(a, p, rest):
+    for b in prange((len(p) + BLOCK - 1) // BLOCK):
+        _ema_block(a[b * BLOCK : (b + 1) * BLOCK], p[b * BLOCK : (b + 1) * BLOCK], rest)
+
+
+@part
+def _ema_block(a, p, rest):
+    for i in range(len(a)):
+        a[i] += rest * (p[i] - a[i])
