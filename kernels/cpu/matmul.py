@@ -9,10 +9,10 @@ Read next: `winograd.py`, where most of the products are.
 """
 
 import numpy as np
-from numba import prange
+from numba import get_thread_id, prange
 
-from inachus.kernels.cpu.loops import loop, part, plain
-from inachus.kernels.cpu.vectors import MR, VECTOR, tile_four, tile_full, tile_one
+from inachus.kernels.cpu.loops import loop, part, plain, scratch
+from inachus.kernels.cpu.vectors import MR, VECTOR, tile_four, tile_full, tile_one, turn
 
 ROWS, COLUMNS = 128, 64  # of one block of C, or a quarter and half of that where it gives too few blocks
 PACKED, WIDE = 256, 128  # rows of A and columns of B above which copying B into panels pays
@@ -49,37 +49,41 @@ def gemm(turned, M, N, K, a, lda, b, ldb, pitch, c, ldc, add):
             i += 1
 
 
+@part
+def transpose(rows, columns, x, ldx, y, ldy):
+    """y (columns, rows) = the transpose of x (rows, columns), for arrays that start where the matrices do."""
+    size, px, py = x.itemsize, x.ctypes.data, y.ctypes.data
+    m, n = rows - rows % 8, columns - columns % 8
+    for j in range(0, n, 8):
+        for i in range(0, m, 8):
+            turn(x, px + (i * ldx + j) * size, ldx, py + (j * ldy + i) * size, ldy)
+    for i in range(rows):
+        for j in range(n if i < m else 0, columns):
+            y[j * ldy + i] = x[i * ldx + j]
+
+
 def matmul(a, b):
     """(..., M, K) . (..., K, N) -> (..., M, N), leading axes broadcast."""
     if a.ndim != 2 or b.ndim != 2:
         return np.matmul(a, b)
-    if not _straight(b) and b.T.flags.c_contiguous and len(a) < b.shape[1]:
-        return turned(_product(plain(b.T), False, turned(plain(a))))  # the smaller ones are turned
-    b = b if _straight(b) else turned(b.T) if b.T.flags.c_contiguous else plain(b)
-    left = a.T if a.T.flags.c_contiguous and not _straight(a) else a
-    return _product(plain(left), left is not a, plain(b))
-
-
-def _straight(x):
-    return x.flags.c_contiguous
-
-
-def _product(a, is_turned, b):
-    """A B for contiguous arrays, A stored as (K,M) if `is_turned`."""
-    (K, N), M, NR = b.shape, a.shape[1 if is_turned else 0], 2 * VECTOR // b.itemsize
-    rows, columns = (ROWS, COLUMNS) if M * N > 64 * ROWS * COLUMNS else (ROWS // 4, COLUMNS // 2)
-    if M < N:
-        rows = ROWS
+    (M, K), N, NR = a.shape, b.shape[1], 2 * VECTOR // b.itemsize
+    a_turned, b_turned = (not m.flags.c_contiguous and m.flags.f_contiguous for m in (a, b))
+    a, b = plain(a.T if a_turned else a), plain(b.T if b_turned else b)
+    rows, columns = (ROWS, COLUMNS) if M * N > 64 * ROWS * COLUMNS else (ROWS if M < N else ROWS // 4, COLUMNS // 2)
     blocks = -(-M // rows) * -(-N // columns)
     parts = max(1, min(PARTS // blocks, K // (LONG // 2))) if K >= LONG else 1
-    c, tail = np.empty((parts, M, N), a.dtype), b  # tail: the last columns, if they are no whole panel
-    if N % NR:
-        tail = _panels(b, N - N % NR, N)
+    length = -(-K // parts)
+    c = np.empty((parts, M, N), a.dtype)
+    if b_turned:
+        panels = scratch(b.dtype, length * NR, 4)
+        _multiply_turned(a, a_turned, b, c, length, ROWS, max(columns, NR), panels)
+        return c[0] if parts == 1 else _added(c)
+    tail = _panels(b, N - N % NR, N) if N % NR else b  # the last columns, if they are no whole panel
     ldb, pitch = N, NR
     if M > PACKED and N > WIDE:
         b, ldb, pitch = _panels(b, 0, N - N % NR), NR, K * NR
-    _multiply(a, is_turned, b, ldb, pitch, tail, c, K, -(-K // parts), rows, columns)
-    return c[0] if parts == 1 else added(c)
+    _multiply(a, a_turned, b, ldb, pitch, tail, c, K, length, rows, columns)
+    return c[0] if parts == 1 else _added(c)
 
 
 @loop
@@ -96,6 +100,23 @@ def _multiply(a, turned, b, ldb, pitch, tail, c, K, length, rows, columns):
         gemm(turned, m, n - rest, k, left, lda, b[j // NR * pitch + first * ldb :], ldb, pitch, to, N, False)
         if rest:
             gemm(turned, m, rest, k, left, lda, tail[first * NR :], NR, 0, to[n - rest :], N, False)
+
+
+@loop
+def _multiply_turned(a, turned, b, c, length, rows, columns, memory):
+    """As `_multiply` for B stored as (N,K): each block turns the panels it needs."""
+    parts, M, N = c.shape
+    K, NR = b.shape[1], panel(a.itemsize)
+    down, across = (M + rows - 1) // rows, (N + columns - 1) // columns
+    a, lda, b = a.reshape(-1), M if turned else K, b.reshape(-1)
+    for t in prange(parts * down * across):
+        p, i, first = t // (down * across), t // across % down * rows, t // (down * across) * length
+        k, spare = min(length, K - first), memory[get_thread_id()]
+        left, to = a[first * M + i if turned else i * K + first :], c[p]
+        for j in range(t % across * columns, min(N, (t % across + 1) * columns), NR):
+            n, out = min(NR, N - j), to.reshape(-1)[i * N + j :]
+            transpose(n, k, b[j * K + first :], K, spare, NR)
+            gemm(turned, min(rows, M - i), n, k, left, lda, spare, NR, 0, out, N, False)
 
 
 def _panels(b, first, last):
@@ -127,7 +148,7 @@ def _pack_rows(b, out):
             target[i] = 0
 
 
-def added(parts):
+def _added(parts):
     """The sum over the first axis, in its order."""
     total = np.empty(parts.shape[1:], parts.dtype)
     _add(parts.reshape(len(parts), -1), total.reshape(-1))
@@ -148,27 +169,3 @@ def _add_block(parts, total):
         one = parts[p]
         for i in range(len(total)):
             total[i] += one[i]
-
-
-def turned(x):
-    """The transpose of a contiguous matrix as a new array, or of each of several (P, M, N)."""
-    y = np.empty((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
-    _turn(x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]))
-    return y
-
-
-@loop
-def _turn(x, y):
-    P, M, _ = x.shape
-    side = 32
-    down = (M + side - 1) // side
-    for t in prange(P * down):
-        _turn_rows(x[t // down], y[t // down], t % down * side, min(M, (t % down + 1) * side))
-
-
-@part
-def _turn_rows(x, y, first, last):
-    for j in range(x.shape[1]):
-        line = y[j]
-        for i in range(first, last):
-            line[i] = x[i, j]

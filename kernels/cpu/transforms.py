@@ -11,7 +11,7 @@ is added where follows from three small matrices. Here numbers are addressed, no
 from numba import get_thread_id, prange
 
 from inachus.kernels.cpu.loops import loop, part
-from inachus.kernels.cpu.matmul import panel
+from inachus.kernels.cpu.matmul import panel, transpose
 from inachus.kernels.cpu.vectors import mix1, mix2, mix3, mix4
 
 GROUP = 8  # rows of U that are turned together
@@ -255,10 +255,7 @@ def panel_turned(w, p, q, n, S, out, lines):
         for i in range(some):
             k = q + first + i
             _point(w, p, w[k // (S * C), k // C % S, k % C].ctypes.data, O, S, lines[i * O :].ctypes.data)
-        for o in range(O):
-            row = out[o * NR + first : o * NR + first + some]
-            for i in range(some):
-                row[i] = lines[i * O + o]
+        transpose(some, O, lines, O, out[first:], NR)
 
 
 @part

@@ -1,11 +1,12 @@
-"""The two inner loops that are written in the processor's vectors, through LLVM: `tile` and `mix`.
+"""The three inner loops that are written in the processor's vectors, through LLVM: `tile`, `mix` and `turn`.
 
     tile      MR x NR numbers of C = A B stay in registers while k runs: for each k, MR broadcasts of A, two loads of
               B and 2 MR fused multiply-adds, which are all that the processor can do in that time
-    mix       a row of numbers from two to four others, weighed and added: what the Winograd transforms are made of
+    mix       a row of numbers from one to four others, weighed and added: what the Winograd transforms are made of
+    turn      an 8 x 8 block of a matrix, transposed in registers
 
-A compiler finds neither in plain loops: it cannot know that the rows do not overlap, nor keep the tile in registers.
-Both take addresses and check nothing. Read `matmul.py` next, which walks over a matrix with the tile.
+A compiler finds none of them in plain loops: it cannot know that rows do not overlap, nor keep a block in registers.
+All take addresses and check nothing. Read `matmul.py` next, which walks over a matrix with the tile.
 """
 
 from llvmlite import binding, ir
@@ -166,3 +167,36 @@ def mix3(typing, like, n, out, x0, c0, x1, c1, x2, c2):
 def mix4(typing, like, n, out, x0, c0, x1, c1, x2, c2, x3, c3):
     """out = c0 x0 + c1 x1 + c2 x2 + c3 x3."""
     return _mix(like, 4)
+
+
+# --- turn --------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def turn(typing, like, x, ldx, y, ldy):
+    """y[j ldy + i] = x[i ldx + j] for i, j < 8; addresses and steps in elements."""
+    size = like.dtype.bitwidth // 8
+
+    def generate(context, builder, signature, values):
+        real, index, number = context.get_value_type(like.dtype), values[1].type, ir.IntType(32)
+        vector = ir.VectorType(real, 8)
+        x, ldx, y, ldy = values[1:]
+
+        def rows(start, step):
+            start = builder.inttoptr(start, real.as_pointer())
+            steps = (builder.gep(start, [builder.mul(step, index(i))]) for i in range(8))
+            return [builder.bitcast(p, vector.as_pointer()) for p in steps]
+
+        lines = [builder.load(p, align=size) for p in rows(x, ldx)]
+        for s in (1, 2, 4):  # off-diagonal s x s blocks change places inside every 2 s x 2 s block
+            for i in (i for i in range(8) if not i & s):
+                upper, lower = lines[i], lines[i + s]
+                left = [k if not k & s else 8 + k - s for k in range(8)]
+                right = [k + s if not k & s else 8 + k for k in range(8)]
+                places = (ir.Constant(ir.VectorType(number, 8), mask) for mask in (left, right))
+                lines[i], lines[i + s] = (builder.shuffle_vector(upper, lower, mask) for mask in places)
+        for line, place in zip(lines, rows(y, ldy), strict=True):
+            builder.store(line, place, align=size)
+        return context.get_dummy_value()
+
+    return types.void(like, *[types.intp] * 4), generate
