@@ -36,6 +36,8 @@ class Optimizer:
         self.parameters = [p for p in parameters if p.requires_grad]
         self.flat = flatten(self.parameters)
         self.arrays = {name: np.zeros_like(self.flat) for name in self.slots}
+        ends = np.cumsum([p.size for p in self.parameters])[:-1]
+        self.parts = list(zip(*(np.split(a, ends) for a in (self.flat, *self.arrays.values())), strict=True))
         self.lr, self.steps = lr, 0
 
     def rate(self) -> float:
@@ -49,12 +51,10 @@ class Optimizer:
     def step(self, gradients: Sequence[Tensor] | None = None) -> None:
         """One step along `gradients`, by default the parameters' `.grad` (none counts as zero)."""
         gradients = [p.grad for p in self.parameters] if gradients is None else gradients
-        lr, first = self.rate(), 0
+        lr, kernels = self.rate(), backend(self.flat)
         self.steps += 1
-        for p, g in zip(self.parameters, gradients, strict=True):
-            part = slice(first, first := first + p.size)
-            g = np.zeros(p.size, p.dtype) if g is None else g.data.reshape(-1)
-            self.update(backend(self.flat), lr, self.flat[part], g, *(a[part] for a in self.arrays.values()))
+        for (p, *state), g in zip(self.parts, gradients, strict=True):
+            self.update(kernels, lr, p, np.zeros_like(p) if g is None else g.data.reshape(-1), *state)
 
     def update(self, kernels, lr: float, p, g, *state) -> None:
         """Changes one parameter and its state in place, all flat, by one kernel; what a subclass writes."""

@@ -245,7 +245,7 @@ def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, s
     order = _topological(y, targets if stop else frozenset())
     leads = set(targets)  # ids of tensors through which some x is reached; each lives until the loop below drops it
     for t in order:
-        if t.node and id(t) not in leads and any(id(i) in leads for i in t.node.inputs):
+        if t.node and not leads.isdisjoint(map(id, t.node.inputs)):
             leads.add(id(t))
     pending = {id(y): gy if gy is not None else Tensor(np.ones_like(y.data))}
     with _record(create_graph):
@@ -264,9 +264,8 @@ def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, s
 def _pull(t: Tensor, gt: Tensor, leads: set[int], create_graph: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """(input, its gradient) for the inputs of t's op that lead to a wanted tensor."""
     op, inputs, params, saved = t.node
-    wanted = [x for x in inputs if x is not None and id(x) in leads]
     if create_graph and op.twin:
-        unique = list({id(x): x for x in wanted}.values())
+        unique = list({id(x): x for x in inputs if x is not None and id(x) in leads}.values())
         yield from zip(unique, _sweep(op.twin(*inputs, **params), unique, gt, True, stop=True), strict=True)
         return
     extra = {"saved": saved} if op.saves else {}
@@ -276,7 +275,7 @@ def _pull(t: Tensor, gt: Tensor, leads: set[int], create_graph: bool) -> Iterato
         g = g() if callable(g) else g
         if g is None:
             continue
-        if g.shape != x.shape:
+        if g.data.shape != x.data.shape:
             raise ValueError(f"rule of {op.__name__}: gradient of shape {g.shape} for an input of shape {x.shape}")
         yield x, g
 

@@ -8,13 +8,15 @@ Every element is one sum in the order of k, fused at each step: the same bits fo
 Read next: `winograd.py`, where most of the products are.
 """
 
+from functools import cache
+
 import numpy as np
 from numba import get_thread_id, prange
 
 from inachus.kernels.cpu.loops import loop, part, plain, scratch
 from inachus.kernels.cpu.vectors import MR, VECTOR, tile_four, tile_full, tile_one, turn
 
-ROWS, COLUMNS = 128, 64  # of one block of C, or a quarter and half of that where it gives too few blocks
+ROWS, COLUMNS = 128, 64  # of one block of C
 PACKED, WIDE = 256, 128  # rows of A and columns of B above which copying B into panels pays
 LONG, PARTS = 2048, 16  # an inner sum is cut from here on, and into so many parts at most
 
@@ -67,23 +69,31 @@ def matmul(a, b):
     if a.ndim != 2 or b.ndim != 2:
         return np.matmul(a, b)
     (M, K), N, NR = a.shape, b.shape[1], 2 * VECTOR // b.itemsize
-    a_turned, b_turned = (not m.flags.c_contiguous and m.flags.f_contiguous for m in (a, b))
+    a_turned = a.flags.f_contiguous and not a.flags.c_contiguous
+    b_turned = b.flags.f_contiguous and (N == 1 or not b.flags.c_contiguous)  # one column is one row
     a, b = plain(a.T if a_turned else a), plain(b.T if b_turned else b)
-    rows, columns = (ROWS, COLUMNS) if M * N > 64 * ROWS * COLUMNS else (ROWS if M < N else ROWS // 4, COLUMNS // 2)
-    blocks = -(-M // rows) * -(-N // columns)
-    parts = max(1, min(PARTS // blocks, K // (LONG // 2))) if K >= LONG else 1
-    length = -(-K // parts)
+    rows, columns, parts, length = _plan(M, K, N)
     c = np.empty((parts, M, N), a.dtype)
     if b_turned:
-        panels = scratch(b.dtype, length * NR, 4)
-        _multiply_turned(a, a_turned, b, c, length, ROWS, max(columns, NR), panels)
-        return c[0] if parts == 1 else _added(c)
-    tail = _panels(b, N - N % NR, N) if N % NR else b  # the last columns, if they are no whole panel
-    ldb, pitch = N, NR
-    if M > PACKED and N > WIDE:
-        b, ldb, pitch = _panels(b, 0, N - N % NR), NR, K * NR
-    _multiply(a, a_turned, b, ldb, pitch, tail, c, K, length, rows, columns)
+        _multiply_turned(a, a_turned, b, c, length, max(columns, NR), scratch(b.dtype, length * NR, 4))
+    else:
+        tail = _panels(b, N - N % NR, N) if N % NR else b  # the last columns, if they are no whole panel
+        ldb, pitch = N, NR
+        if M > PACKED and N > WIDE:
+            b, ldb, pitch = _panels(b, 0, N - N % NR), NR, K * NR
+        _multiply(a, a_turned, b, ldb, pitch, tail, c, K, length, rows, columns)
     return c[0] if parts == 1 else _added(c)
+
+
+@cache
+def _plan(M, K, N):
+    """(rows, columns) of a block of C, into how many parts its sums are cut, how long each is."""
+    rows, columns = ROWS, COLUMNS
+    if M * N <= 64 * ROWS * COLUMNS:  # too few blocks for the cores: smaller ones, cut across the longer side
+        rows, columns = (ROWS, COLUMNS // 2) if M < N else (ROWS // 4, 2 * COLUMNS)
+    blocks = -(-M // rows) * -(-N // columns)
+    parts = max(1, min(PARTS // blocks, K // (LONG // 2))) if K >= LONG else 1
+    return rows, columns, parts, -(-K // parts)
 
 
 @loop
@@ -103,10 +113,10 @@ def _multiply(a, turned, b, ldb, pitch, tail, c, K, length, rows, columns):
 
 
 @loop
-def _multiply_turned(a, turned, b, c, length, rows, columns, memory):
+def _multiply_turned(a, turned, b, c, length, columns, memory):
     """As `_multiply` for B stored as (N,K): each block turns the panels it needs."""
     parts, M, N = c.shape
-    K, NR = b.shape[1], panel(a.itemsize)
+    K, NR, rows = b.shape[1], panel(a.itemsize), ROWS
     down, across = (M + rows - 1) // rows, (N + columns - 1) // columns
     a, lda, b = a.reshape(-1), M if turned else K, b.reshape(-1)
     for t in prange(parts * down * across):

@@ -10,7 +10,7 @@ from numba import prange
 
 from inachus.kernels.cpu.loops import loop, part
 
-BLOCK = 1 << 10  # blocks of four numbers in one turn
+BLOCK = 1 << 7  # places of the stream, of four numbers each, in one turn
 
 
 def philox(seed, stream, start, blocks):
