@@ -13,7 +13,7 @@ from numba import prange
 
 from inachus.kernels.cpu import winograd
 from inachus.kernels.cpu.loops import loop, part, plain
-from inachus.kernels.cpu.matmul import matmul
+from inachus.kernels.cpu.matmul import matmul, product
 
 COLUMNS = 1 << 20  # numbers of a column buffer: 4 MB of float32
 WINOGRAD = {(4, 2), (3, 1)}  # kernel, stride
@@ -33,7 +33,7 @@ def conv2d(x, w, stride, pad):
         return conv2d_dx(x, _turned(w), y[1:3], 1, KH - 1 - pad)
     out = np.empty((N * y[1], y[2], O), x.dtype)
     for rows, cols in _columns(x, KH, KW, S, pad, y):
-        out[rows] = matmul(cols, w.reshape(-1, O)).reshape(-1, y[2], O)
+        product(cols, w.reshape(-1, O), out[rows])
     return out.reshape(y)
 
 

@@ -66,14 +66,17 @@ def transpose(rows, columns, x, ldx, y, ldy):
 
 def matmul(a, b):
     """(..., M, K) . (..., K, N) -> (..., M, N), leading axes broadcast."""
-    if a.ndim != 2 or b.ndim != 2:
-        return np.matmul(a, b)
+    return product(a, b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
+
+
+def product(a, b, out=None):
+    """A B for matrices stored either way round, into the contiguous `out` if there is one."""
     (M, K), N, NR = a.shape, b.shape[1], 2 * VECTOR // b.itemsize
     a_turned = a.flags.f_contiguous and not a.flags.c_contiguous
     b_turned = b.flags.f_contiguous and (N == 1 or not b.flags.c_contiguous)  # one column is one row
     a, b = plain(a.T if a_turned else a), plain(b.T if b_turned else b)
     rows, columns, parts, length = _plan(M, K, N)
-    c = np.empty((parts, M, N), a.dtype)
+    c = np.empty((parts, M, N), a.dtype) if out is None or parts > 1 else out.reshape(1, M, N)
     if b_turned:
         _multiply_turned(a, a_turned, b, c, length, max(columns, NR), scratch(b.dtype, length * NR, 4))
     else:
@@ -82,7 +85,7 @@ def matmul(a, b):
         if M > PACKED and N > WIDE:
             b, ldb, pitch = _panels(b, 0, N - N % NR), NR, K * NR
         _multiply(a, a_turned, b, ldb, pitch, tail, c, K, length, rows, columns)
-    return c[0] if parts == 1 else _added(c)
+    return c[0] if parts == 1 else _added(c, out)
 
 
 @cache
@@ -158,9 +161,9 @@ def _pack_rows(b, out):
             target[i] = 0
 
 
-def _added(parts):
+def _added(parts, out):
     """The sum over the first axis, in its order."""
-    total = np.empty(parts.shape[1:], parts.dtype)
+    total = np.empty(parts.shape[1:], parts.dtype) if out is None else out
     _add(parts.reshape(len(parts), -1), total.reshape(-1))
     return total
 

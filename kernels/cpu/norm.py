@@ -103,16 +103,18 @@ def _statistics(x, sums, mean, rstd, eps, rows):
 
 @part
 def _moments_of_block(x, mean, squares):
+    """In one pass, as distances from the first row: they are no larger than the spread, so that nothing cancels."""
     mean[:] = 0
     squares[:] = 0
-    for row in x:
+    for m in range(1, len(x)):
+        row, first = x[m], x[0]
         for c in range(len(row)):
-            mean[c] += row[c]
+            d = row[c] - first[c]
+            mean[c] += d
+            squares[c] += d * d
     for c in range(len(mean)):
-        mean[c] /= len(x)
-    for row in x:
-        for c in range(len(row)):
-            squares[c] += (row[c] - mean[c]) * (row[c] - mean[c])
+        squares[c] = max(0, squares[c] - mean[c] * mean[c] / len(x))
+        mean[c] = x[0, c] + mean[c] / len(x)
 
 
 @loop
