@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from inachus.engine.data import Batch
+from inachus.kernels import HOSTS, host, use_host
 from inachus.models import MODELS
 
 # name: (model, settings, shape, batch)
@@ -30,12 +31,18 @@ CASES = {
 }
 
 
+def settings_of(case: str) -> tuple:
+    """A row of CASES; "dcgan-32:256" is that of "dcgan-32" with another batch."""
+    name, _, batch = case.partition(":")
+    return (*CASES[name][:3], int(batch or CASES[name][3]))
+
+
 TURN = 3  # steps that count in each turn
 
 
 def ours(case: str):
     """A function that takes one step of this engine, without the average of weights, which PyTorch's side lacks."""
-    name, settings, shape, batch = CASES[case]
+    name, settings, shape, batch = settings_of(case)
     cls = MODELS[name]
     model = cls(shape, 0, 0, cls.Settings(**settings))
     model.average.update = lambda: None
@@ -47,7 +54,7 @@ def torchs(case: str, channels_last: bool):
     """The same step in PyTorch eager."""
     import torch
 
-    name, settings, (size, _, channels), batch = CASES[case]
+    name, settings, (size, _, channels), batch = settings_of(case)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     torch.manual_seed(0)
     if name == "gan":
@@ -137,7 +144,7 @@ SIDES = {
 
 def peak(case: str, side: str) -> float:
     """MB of a fresh process that takes ten such steps."""
-    command = [sys.executable, __file__, "--alone", case, side]
+    command = [sys.executable, __file__, "--device", host().__name__.split(".")[-1], "--alone", case, side]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
@@ -151,7 +158,7 @@ def measure(case: str, rounds: int) -> dict:
         names = list(SIDES)
     except ImportError:
         pass
-    row = {"case": case, "batch": CASES[case][3], "rounds": rounds}
+    row = {"case": case, "device": host().__name__.split(".")[-1], "batch": settings_of(case)[3], "rounds": rounds}
     for name, ms in alternate({name: SIDES[name](case) for name in names}, rounds).items():
         p10, p50, p90 = np.percentile(ms, [10, 50, 90])
         row[name] = {"median_ms": round(p50, 2), "p10": round(p10, 2), "p90": round(p90, 2)}
@@ -179,11 +186,14 @@ def environment() -> dict:
 def main() -> None:
     """Prints a JSON line a case; with --save also writes bench/results/train-DATE.json."""
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("cases", nargs="*", default=list(CASES), help=f"of {', '.join(CASES)}")
+    several = f"of {', '.join(CASES)}; dcgan-32:256 is one with another batch"
+    p.add_argument("cases", nargs="*", default=list(CASES), help=several)
+    p.add_argument("--device", default="auto", help="auto (the best here), cpu or reference")
     p.add_argument("--rounds", type=int, default=40)
     p.add_argument("--save", action="store_true")
     p.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = p.parse_args()
+    use_host(args.device if args.device != "auto" else next(reversed(HOSTS)))
     if args.alone:
         step = SIDES[args.cases[1]](args.cases[0])
         for _ in range(10):

@@ -17,7 +17,7 @@ from inachus.kernels.cpu.matmul import matmul, product
 
 COLUMNS = 1 << 20  # numbers of a column buffer: 4 MB of float32
 WINOGRAD = {(4, 2), (3, 1)}  # kernel, stride
-CHANNELS, TILES = 16, 128  # from which the transforms of pictures, and of weights, are paid for
+CHANNELS, TILES = 16, 32  # from which the transforms of pictures, and of weights, are paid for
 
 
 def conv2d(x, w, stride, pad):

@@ -4,8 +4,8 @@
     A  from_points    M -> y       A'  from_points_adjoint    gy -> M
     G  panel_...      w -> U       G'  weights_adjoint        gU -> gw
 
-U is made panel by panel where a product needs it, plain or turned. Each works along its rows and columns in turn; what
-is added where follows from three small matrices. Here numbers are addressed, not indexed: see `mix` in `vectors.py`.
+U is made panel by panel where a product needs it, plain or turned. What is added where follows from three small
+matrices. Here numbers are addressed, not indexed: see `mix` in `vectors.py`.
 """
 
 from numba import get_thread_id, prange
@@ -67,9 +67,8 @@ def _row_to_points(x, th, V, t, S, pad, TW, memory):
     H, W, C = x.shape
     r, one, size, SC = _taps(len(V)), x.dtype.type(1), x.itemsize, S * C
     wide = (2 * TW + r - 1) * SC  # numbers of one line: coarse pixels side by side, zeros left and right of the image
-    width, lines, image = min(W * C, wide - pad * C), memory.ctypes.data, x.ctypes.data
-    memory[: (r + 1) * wide] = 0
-    to, point, tile = V.ctypes.data, V.strides[0], V.strides[1]
+    width, lines, image, to = min(W * C, wide - pad * C), memory.ctypes.data, x.ctypes.data, V.ctypes.data
+    memory[: (r + 1) * wide], (point, tile) = 0, V.strides[:2]
     for a in range(S):
         for p in range(r + 1):
             i, j, s = _input(r, p, one)
@@ -122,7 +121,7 @@ def _rows_from_points(V, t, gx, top, bottom, TH, TW, S, pad, memory):
 def _columns_from_points(V, t, r, TW, S, SC, lines):
     """lines[p, a] = D' along one tile row: coarse pixels side by side, overlapping tiles added."""
     one, size = V.dtype.type(1), V.itemsize
-    point, tile, pixel = V.strides[0], V.strides[1], SC * size
+    (point, tile), pixel = V.strides[:2], SC * size
     for p in range(r + 1):
         for a in range(S):
             left = lines[p, a].ctypes.data
@@ -234,74 +233,78 @@ def _row_adjoint(gy, th, M, t, TW, memory):
 def panel_of_weights(w, p, o, n, S, out):
     """Columns o..o+n-1 of U[p] as (Q, NR), the rows in the order (row phase, column phase, channel)."""
     C, step, size = w.shape[2], panel(w.itemsize) * w.itemsize, w.itemsize
+    to = out.ctypes.data
     if n * size < step:
         out[: S * S * C * panel(size)] = 0
-    to = out.ctypes.data
     for a in range(S):
         for b in range(S):
-            g = w[a, b, 0, o:].ctypes.data
-            for c in range(C):
-                _point(w, p, g + c * w.strides[2], n, S, to)
-                to += step
+            _points(w, p, w[a, b, 0, o:].ctypes.data, C, w.strides[2], n, S, to, step)
+            to += C * step
 
 
 @part
 def panel_turned(w, p, q, n, S, out, lines):
     """Columns q..q+n-1 of U[p]' as (O, NR); `lines` has room for GROUP of them, which are turned together."""
-    C, O = w.shape[2:]
-    NR = panel(w.itemsize)
+    (C, O), NR = w.shape[2:], panel(w.itemsize)
     for first in range(0, n, GROUP):
         some = min(GROUP, n - first)
         for i in range(some):
             k = q + first + i
-            _point(w, p, w[k // (S * C), k // C % S, k % C].ctypes.data, O, S, lines[i * O :].ctypes.data)
+            _points(w, p, w[k // (S * C), k // C % S, k % C].ctypes.data, 1, 0, O, S, lines[i * O :].ctypes.data, 0)
         transpose(some, O, lines, O, out[first:], NR)
 
 
 @part
-def _point(w, p, g, n, S, out):
-    """n numbers of U[p] = G g G' at this point: the r x r taps of a phase, the first of them at g."""
+def _points(w, p, g, count, apart, n, S, out, step):
+    """Rows of U[p] = G g G', n numbers each: the first tap of the first is at g, those of the next rows `apart` on."""
     r, one, down, right = w.shape[0] // S, w.dtype.type(1), S * w.strides[0], S * w.strides[1]
     i, j = p // (r + 1), p % (r + 1)
-    if r == 2:
-        if i != 1 and j != 1:
-            mix1(w, n, out, g + i // 2 * down + j // 2 * right, one)
-        elif i != 1:
-            mix2(w, n, out, g + i // 2 * down, one, g + i // 2 * down + right, one)
-        elif j != 1:
-            mix2(w, n, out, g + j // 2 * right, one, g + down + j // 2 * right, one)
-        else:
-            mix4(w, n, out, g, one, g + down, one, g + right, one, g + down + right, one)
+    if r == 3:
+        for c in range(count):
+            _point_of_nine(w, i, j, g + c * apart, down, right, n, out + c * step)
+    elif i == 1 and j == 1:
+        for c in range(count):
+            f = g + c * apart
+            mix4(w, n, out + c * step, f, one, f + down, one, f + right, one, f + down + right, one)
+    elif i == 1 or j == 1:
+        f, other = (g + j // 2 * right, down) if i == 1 else (g + i // 2 * down, right)
+        for c in range(count):
+            mix2(w, n, out + c * step, f + c * apart, one, f + c * apart + other, one)
     else:
-        first = True
-        for t in range(3):
-            factor = _filter(r, i, t, one)
-            if factor != 0:
-                f, h = g + t * down, factor * _filter(r, j, 0, one)
-                second, third = factor * _filter(r, j, 1, one), factor * _filter(r, j, 2, one)
-                if first:
-                    mix3(w, n, out, f, h, f + right, second, f + 2 * right, third)
-                else:
-                    mix4(w, n, out, out, one, f, h, f + right, second, f + 2 * right, third)
-                first = False
+        f = g + i // 2 * down + j // 2 * right
+        for c in range(count):
+            mix1(w, n, out + c * step, f + c * apart, one)
+
+
+@part
+def _point_of_nine(w, i, j, g, down, right, n, out):
+    """One row for r = 3: three taps wide for each row of G that is not zero at i."""
+    one, before = w.dtype.type(1), 0.0
+    a, b, c = _filter(3, j, 0, one), _filter(3, j, 1, one), _filter(3, j, 2, one)
+    for t in range(3):
+        h, f = _filter(3, i, t, one), g + t * down
+        if h != 0 and before == 0:
+            mix3(w, n, out, f, h * a, f + right, h * b, f + 2 * right, h * c)
+        elif h != 0:
+            mix4(w, n, out, out, one, f, h * a, f + right, h * b, f + 2 * right, h * c)
+        before += abs(h)
 
 
 @loop
 def weights_adjoint(gU, gw, S, memory):
     """gw (K,K,C,O) = G' gU, gU (P, Q, O)."""
-    C = gw.shape[2]
-    for k in prange(S * S * C):
-        _channel_of_weights(gU, gw, S, k, k // (S * C), k // C % S, k % C, memory[get_thread_id()])
+    for k in prange(S * S * gw.shape[2]):
+        _channel_of_weights(gU, gw, S, k, memory[get_thread_id()])
 
 
 @part
-def _channel_of_weights(gU, gw, S, k, a, b, c, memory):
-    """The taps of phase (a, b) and channel c: G' gU[:, k] G, first down, then along."""
-    r, size, O = gw.shape[0] // S, gw.itemsize, gw.shape[3]
+def _channel_of_weights(gU, gw, S, k, memory):
+    """The taps of phase (a, b) and channel c, which row k of U comes from: G' gU[:, k] G, first down, then along."""
+    r, size, C, O = gw.shape[0] // S, gw.itemsize, *gw.shape[2:]
+    a, b, c = k // (S * C), k // C % S, k % C
     for t in range(r):
         for q in range(r + 1):
-            g = gU[q, k].ctypes.data
-            _weigh_back(gw, O, memory[q * O :].ctypes.data, g, (r + 1) * gU.strides[0], r, t)
+            _weigh_back(gw, O, memory[q * O :].ctypes.data, gU[q, k].ctypes.data, (r + 1) * gU.strides[0], r, t)
         for s in range(r):
             _weigh_back(gw, O, gw[S * t + a, S * s + b, c].ctypes.data, memory.ctypes.data, O * size, r, s)
 

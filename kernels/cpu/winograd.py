@@ -65,11 +65,11 @@ def conv2d_dx(gy, w, hw, stride, pad):
 def conv2d_dw(x, gy, khw, stride, pad):
     """gw = G' ((D x)' . A' gy)."""
     K, S, C, O = khw[0], stride, x.shape[3], gy.shape[3]
-    gU = np.zeros(((K // S + 1) ** 2, S * S * C, O), x.dtype)
+    gU = np.empty(((K // S + 1) ** 2, S * S * C, O), x.dtype)
     for images, V, M, lines, pairs in _chunks(x.shape, gy.shape, K // S, S, x.dtype):
         to_points(x[images], V, S, pad, gy.shape[1:3], lines)
         from_points_adjoint(gy[images], M, pairs)
-        _add_product(V, M, gU)
+        _multiply_outer(V, M, gU, images.start > 0)
     gw = np.empty((K, K, C, O), x.dtype)
     weights_adjoint(gU, gw, S, scratch(x.dtype, (K // S + 1) * O, 3))
     return gw
@@ -104,7 +104,7 @@ def _multiply(V, w, M, S, memory):
     NR, Q, ldc = panel(w.itemsize), S * S * C, M.shape[2]
     across, down = (O + NR - 1) // NR, (T + ROWS - 1) // ROWS
     for b in prange(P * down * across):
-        p, t, o = b // (down * across), b // across % down * ROWS, b % across * NR
+        o, p, t = b // (down * P) * NR, b // down % P, b % down * ROWS  # the columns of w stay in cache
         U = memory[get_thread_id()]
         panel_of_weights(w, p, o, min(NR, O - o), S, U)
         left, to = V[p, t:].reshape(-1), M[p, t:].reshape(-1)[o:]
@@ -119,7 +119,7 @@ def _multiply_back(M, w, V, S, memory):
     NR, Q, ldc = panel(w.itemsize), S * S * C, V.shape[2]
     across, down = (Q + NR - 1) // NR, (T + ROWS - 1) // ROWS
     for b in prange(P * down * across):
-        p, t, q = b // (down * across), b // across % down * ROWS, b % across * NR
+        q, p, t = b // (down * P) * NR, b // down % P, b % down * ROWS
         U = memory[get_thread_id()]
         panel_turned(w, p, q, min(NR, Q - q), S, U, U[O * NR :])
         left, to = M[p, t:].reshape(-1), V[p, t:].reshape(-1)[q:]
@@ -127,8 +127,8 @@ def _multiply_back(M, w, V, S, memory):
 
 
 @loop
-def _add_product(V, M, gU):
-    """gU[p] += V[p]' M[p], some tiles at a time, so that their part of V stays in cache."""
+def _multiply_outer(V, M, gU, add):
+    """gU[p] = V[p]' M[p], or with `add` +=; some tiles at a time, so that their part of V stays in cache."""
     P, T, lda = V.shape
     Q, O = gU.shape[1:]
     blocks = (Q + TILES - 1) // TILES
@@ -137,4 +137,4 @@ def _add_product(V, M, gU):
         for t in range(0, T, DEEP):
             left, right, to = V[p, t:].reshape(-1)[q:], M[p, t:].reshape(-1), gU[p, q:].reshape(-1)
             ldb, pitch = M.shape[2], panel(V.itemsize)
-            gemm(True, min(TILES, Q - q), O, min(DEEP, T - t), left, lda, right, ldb, pitch, to, O, True)
+            gemm(True, min(TILES, Q - q), O, min(DEEP, T - t), left, lda, right, ldb, pitch, to, O, add or t > 0)
