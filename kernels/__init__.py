@@ -2,7 +2,7 @@
 
 A backend is a module; every backend exports the same names with the same signatures, and `reference` is their
 definition. The array knows where it lives, so dispatch is `backend(x).conv2d(x, w, stride, pad)`.
-Read `reference.py` next.
+Read `reference/conv.py` next, then `cpu/vectors.py`.
 """
 
 if not __name__.startswith("inachus."):
