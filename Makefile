@@ -21,7 +21,7 @@ bench: .venv/ready
 	$(BIN)/python bench/train.py
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist *.egg-info kernels/cpu/__pycache__
 
 .venv/ready: pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
