@@ -10,7 +10,6 @@ what other files call (this one, `vectors.py`, `gemm`) asks for `make clean`. No
 import mmap
 import sys
 import threading
-from functools import cache
 
 import numba
 import numpy as np
@@ -49,17 +48,11 @@ class _Notice(event.Listener):
 event.register("numba:compile", _Notice())
 
 
-@cache
-def scratch(dtype: np.dtype, count: int, use: int) -> np.ndarray:
-    """(threads, count): a buffer for each thread, kept from call to call for the same `use`."""
-    return np.empty((numba.config.NUMBA_NUM_THREADS, count), dtype)
-
-
 _arenas = threading.local()  # a thread of Python's may stop between two loops that share one
 
 
 def arena(use: str, dtype: np.dtype, count: int) -> np.ndarray:
-    """`count` numbers of memory that is kept from call to call, in large pages where the system has them."""
+    """`count` numbers of memory that is kept from call to call and grows, in large pages where the system has them."""
     size, kept = count * dtype.itemsize, vars(_arenas)
     if use not in kept or kept[use].nbytes < size:
         memory = mmap.mmap(-1, size + -size % (1 << 21))
@@ -67,6 +60,12 @@ def arena(use: str, dtype: np.dtype, count: int) -> np.ndarray:
             memory.madvise(mmap.MADV_HUGEPAGE)
         kept[use] = np.frombuffer(memory, np.uint8)
     return kept[use][:size].view(dtype)
+
+
+def scratch(dtype: np.dtype, count: int, use: int) -> np.ndarray:
+    """(threads, count): an arena with a part for each thread; `use` tells those apart that one function needs."""
+    threads = numba.config.NUMBA_NUM_THREADS
+    return arena(f"scratch {use}", dtype, threads * count).reshape(threads, count)
 
 
 def plain(x: np.ndarray) -> np.ndarray:
