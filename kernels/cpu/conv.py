@@ -47,10 +47,9 @@ def conv2d_dw(x, gy, khw, stride, pad):
         return winograd.conv2d_dw(x, gy, khw, stride, pad)
     if _mirrored((KH, KW, C, O), stride, pad):
         return plain(_turned(conv2d_dw(gy, x, khw, 1, KH - 1 - pad)))
-    gw, rows_of_gy = 0, gy.reshape(-1, *gy.shape[2:])
-    for rows, cols in _columns(x, KH, KW, stride, pad, gy.shape):
-        gw = gw + matmul(cols.T, rows_of_gy[rows].reshape(-1, O))
-    return gw.reshape(KH, KW, C, O)
+    by_row, columns = gy.reshape(-1, *gy.shape[2:]), _columns(x, KH, KW, stride, pad, gy.shape)
+    parts = (matmul(cols.T, by_row[rows].reshape(-1, O)) for rows, cols in columns)
+    return sum(parts, start=next(parts)).reshape(KH, KW, C, O)
 
 
 def conv2d_dx(gy, w, hw, stride, pad):

@@ -71,7 +71,7 @@ def matmul(a, b):
 
 def product(a, b, out=None):
     """A B for matrices stored either way round, into the contiguous `out` if there is one."""
-    (M, K), N, NR = a.shape, b.shape[1], 2 * VECTOR // b.itemsize
+    (M, K), N, NR = a.shape, b.shape[1], panel(b.itemsize)
     a_turned = a.flags.f_contiguous and not a.flags.c_contiguous
     b_turned = b.flags.f_contiguous and (N == 1 or not b.flags.c_contiguous)  # one column is one row
     a, b = plain(a.T if a_turned else a), plain(b.T if b_turned else b)
@@ -134,7 +134,7 @@ def _multiply_turned(a, turned, b, c, length, columns, memory):
 
 def _panels(b, first, last):
     """Columns first..last-1 of B (K,N) as panels (columns/NR, K, NR), the last one filled up with zeros."""
-    K, NR = len(b), 2 * VECTOR // b.itemsize
+    K, NR = len(b), panel(b.itemsize)
     out = np.empty((-(-(last - first) // NR), K, NR), b.dtype)
     _pack(b, first, last, out)
     return out

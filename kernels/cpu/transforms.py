@@ -105,7 +105,6 @@ def _rows_from_points(V, t, gx, top, bottom, TH, TW, S, pad, memory):
     r, SC = _taps(len(V)), S * C
     wide = (2 * TW + r - 1) * SC
     lines = memory[: 2 * (r + 1) * S * wide].reshape(2, r + 1, S, wide)
-    line = memory[lines.size : lines.size + wide]
     lines[:] = 0
     last = bottom if bottom < TH else (H + pad - 1) // (2 * S) + 1  # below the tiles: their last tails, then zeros
     for th in range(max(0, top - 1), last):
@@ -114,7 +113,7 @@ def _rows_from_points(V, t, gx, top, bottom, TH, TW, S, pad, memory):
         else:
             lines[th % 2][:] = 0
         if th >= top:
-            _two_rows(lines[th % 2], lines[1 - th % 2], r, th, S, pad, gx, line)
+            _two_rows(lines[th % 2], lines[1 - th % 2], r, th, S, pad, gx)
 
 
 @part
@@ -145,25 +144,24 @@ def _columns_from_points(V, t, r, TW, S, SC, lines):
 
 
 @part
-def _two_rows(now, before, r, th, S, pad, gx, line):
+def _two_rows(now, before, r, th, S, pad, gx):
     """D' over the tile rows th and th - 1: the two coarse rows that begin tile row th, into gx (H,W,C)."""
     H, W, C = gx.shape
-    one, inside, cut = gx.dtype.type(1), min(W * C, len(line) - pad * C), pad * C
+    one, inside, cut, point = gx.dtype.type(1), min(W * C, now.shape[2] - pad * C), pad * C, now.strides[0]
     for u in range(2):
         for a in range(S):
             h = (2 * th + u) * S + a - pad
             if h < 0 or h >= H:
                 continue
-            out, n = gx[h].ctypes.data, [row[a, cut:].ctypes.data for row in now]
-            b = [row[a, cut:].ctypes.data for row in before]
+            out, n, b = gx[h].ctypes.data, now[0, a, cut:].ctypes.data, before[0, a, cut:].ctypes.data
             if r == 2 and u == 0:
-                mix2(gx, inside, out, n[0], one, b[2], one)
+                mix2(gx, inside, out, n, one, b + 2 * point, one)
             elif r == 2:
-                mix3(gx, inside, out, n[1], one, n[0], -one, n[2], -one)
+                mix3(gx, inside, out, n + point, one, n, -one, n + 2 * point, -one)
             elif u == 0:
-                mix4(gx, inside, out, n[0], one, b[0], -one, b[1], one, b[2], one)
+                mix4(gx, inside, out, n, one, b, -one, b + point, one, b + 2 * point, one)
             else:
-                mix4(gx, inside, out, n[1], one, n[2], -one, n[3], -one, b[3], one)
+                mix4(gx, inside, out, n + point, one, n + 2 * point, -one, n + 3 * point, -one, b + 3 * point, one)
             gx[h].reshape(-1)[inside:] = 0
 
 

@@ -31,7 +31,6 @@ from inachus.kernels.cpu.transforms import (
     to_points_adjoint,
     weights_adjoint,
 )
-from inachus.kernels.cpu.vectors import VECTOR
 
 CHUNK = 1 << 20  # numbers of V and M at a time, in whole images: 4 MB of float32, or half of what U has
 ROWS = 512  # of V or M that one panel of U is used for
@@ -42,10 +41,10 @@ def conv2d(x, w, stride, pad):
     """y = A (D x . G w)."""
     (N, H, W, C), (K, _, _, O), S = x.shape, w.shape, stride
     y = np.empty((N, (H + 2 * pad - K) // S + 1, (W + 2 * pad - K) // S + 1, O), x.dtype)
-    panels = scratch(x.dtype, (S * S * C + 1) * 2 * VECTOR // x.itemsize, 2)
+    panels = scratch(x.dtype, S * S * C * panel(x.itemsize), 2)
     for images, V, M, lines, _ in _chunks(x.shape, y.shape, K // S, S, x.dtype):
         to_points(x[images], V, S, pad, y.shape[1:3], lines)
-        _multiply(V, w, M, S, panels)
+        _multiply(V, w, M, S, False, panels)
         from_points(M, y[images])
     return y
 
@@ -54,10 +53,10 @@ def conv2d_dx(gy, w, hw, stride, pad):
     """gx = D' (A' gy . (G w)')."""
     K, _, C, O = w.shape
     gx, S = np.empty((len(gy), *hw, C), gy.dtype), stride
-    panels = scratch(gy.dtype, O * (2 * VECTOR // gy.itemsize + GROUP), 2)
+    panels = scratch(gy.dtype, O * (panel(gy.itemsize) + GROUP), 2)
     for images, V, M, lines, pairs in _chunks(gx.shape, gy.shape, K // S, S, gy.dtype):
         from_points_adjoint(gy[images], M, pairs)
-        _multiply_back(M, w, V, S, panels)
+        _multiply(M, w, V, S, True, panels)
         to_points_adjoint(V, gx[images], S, pad, lines)
     return gx
 
@@ -80,13 +79,12 @@ def _chunks(x, y, r, S, dtype):
     N, OH, OW, O = y
     C, TH, TW, P = x[3], -(-OH // 2), -(-OW // 2), (r + 1) ** 2
     Q, wide = S * S * C, (2 * TW + r - 1) * S * C
-    NR = 2 * VECTOR // dtype.itemsize
-    O += -O % NR + 16  # whole panels, and rows that do not all fall on the same cache lines
+    O += -O % panel(dtype.itemsize) + 16  # whole panels, and rows that do not all fall on the same cache lines
     images = max(1, min(N, max(CHUNK, P * Q * O // 2) // (P * TH * TW * (Q + O))))
     images = -(-N // -(-N // images))  # equal chunks
     v, m = (arena(use, dtype, P * images * TH * TW * n) for use, n in (("V", Q + 16), ("M", O)))
-    lines = scratch(dtype, (2 * (r + 1) * S + 1) * wide + S * C, 0)
-    pairs = scratch(dtype, (r + 1) * 2 * TW * O, 1)
+    lines = scratch(dtype, 2 * (r + 1) * S * wide, 0)
+    pairs = scratch(dtype, 2 * TW * O, 1)
     for i in range(0, N, images):
         T = min(images, N - i) * TH * TW
         V, M = (flat[: P * T * n].reshape(P, T, n) for flat, n in ((v, Q + 16), (m, O)))
@@ -97,33 +95,22 @@ def _chunks(x, y, r, S, dtype):
 
 
 @loop
-def _multiply(V, w, M, S, memory):
-    """M[p] = V[p] U[p]: a panel of U is made from w where it is needed, and never stored."""
-    P, T, lda = V.shape
+def _multiply(A, w, out, S, back, memory):
+    """out[p] = A[p] U[p], or with `back` A[p] U[p]'; a panel of U is made from w where it is needed, never stored."""
+    P, T, lda = A.shape
     C, O = w.shape[2:]
-    NR, Q, ldc = panel(w.itemsize), S * S * C, M.shape[2]
-    across, down = (O + NR - 1) // NR, (T + ROWS - 1) // ROWS
+    NR, ldc = panel(w.itemsize), out.shape[2]
+    K, N = (O, S * S * C) if back else (S * S * C, O)
+    across, down = (N + NR - 1) // NR, (T + ROWS - 1) // ROWS
     for b in prange(P * down * across):
-        o, p, t = b // (down * P) * NR, b // down % P, b % down * ROWS  # the columns of w stay in cache
-        U = memory[get_thread_id()]
-        panel_of_weights(w, p, o, min(NR, O - o), S, U)
-        left, to = V[p, t:].reshape(-1), M[p, t:].reshape(-1)[o:]
-        gemm(False, min(ROWS, T - t), min(NR, O - o), Q, left, lda, U, NR, 0, to, ldc, False)
-
-
-@loop
-def _multiply_back(M, w, V, S, memory):
-    """V[p] = M[p] U[p]', as `_multiply`."""
-    P, T, lda = M.shape
-    C, O = w.shape[2:]
-    NR, Q, ldc = panel(w.itemsize), S * S * C, V.shape[2]
-    across, down = (Q + NR - 1) // NR, (T + ROWS - 1) // ROWS
-    for b in prange(P * down * across):
-        q, p, t = b // (down * P) * NR, b // down % P, b % down * ROWS
-        U = memory[get_thread_id()]
-        panel_turned(w, p, q, min(NR, Q - q), S, U, U[O * NR :])
-        left, to = M[p, t:].reshape(-1), V[p, t:].reshape(-1)[q:]
-        gemm(False, min(ROWS, T - t), min(NR, Q - q), O, left, lda, U, NR, 0, to, ldc, False)
+        j, p, t = b // (down * P) * NR, b // down % P, b % down * ROWS  # the columns of w stay in cache
+        n, U = min(NR, N - j), memory[get_thread_id()]
+        if back:
+            panel_turned(w, p, j, n, S, U, U[K * NR :])
+        else:
+            panel_of_weights(w, p, j, n, S, U)
+        left, to = A[p, t:].reshape(-1), out[p, t:].reshape(-1)[j:]
+        gemm(False, min(ROWS, T - t), n, K, left, lda, U, NR, 0, to, ldc, False)
 
 
 @loop
