@@ -11,11 +11,10 @@ import json
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from train import environment
+from train import save
 
 from inachus.kernels import cores, host
 
@@ -303,9 +302,7 @@ def main() -> None:
     for row in totals:
         print(json.dumps(row), flush=True)
     if args.save:
-        out = Path(__file__).parent / "results" / f"layers-{time.strftime('%Y-%m-%d')}.json"
-        out.parent.mkdir(exist_ok=True)
-        out.write_text(json.dumps({"environment": environment(), "rows": rows + totals}, indent=1) + "\n")
+        save("layers", rows + totals)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ that does nothing else (`--alone`).
 
 import argparse
 import json
-import os
 import platform
 import re
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from inachus.engine.data import Batch
-from inachus.kernels import HOSTS, host, use_host
+from inachus.kernels import HOSTS, cores, host, use_host
 from inachus.models import MODELS
 
 # name: (model, settings, shape, batch)
@@ -165,7 +164,7 @@ def measure(case: str, rounds: int) -> dict:
 
 def environment() -> dict:
     """What the numbers depend on."""
-    facts = {"numpy": np.__version__, "python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
+    facts = {"numpy": np.__version__, "python": platform.python_version(), "cores": cores()}
     cpu = Path("/proc/cpuinfo")
     if cpu.exists():
         lines = cpu.read_text().splitlines()
@@ -175,6 +174,13 @@ def environment() -> dict:
     if "torch" in sys.modules:
         facts["torch"] = sys.modules["torch"].__version__
     return facts
+
+
+def save(bench: str, rows: list[dict]) -> None:
+    """Writes bench/results/BENCH-DATE.json."""
+    out = Path(__file__).parent / "results" / f"{bench}-{time.strftime('%Y-%m-%d')}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -190,7 +196,7 @@ def main() -> None:
     if not args.alone and find_spec("torch"):
         import torch  # before our backend: an OpenMP that is there already makes PyTorch three times slower
 
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(cores())
     if not args.alone or args.cases[1] == "inachus":
         use_host(args.device if args.device != "auto" else next(reversed(HOSTS)))
     if args.alone:
@@ -205,9 +211,7 @@ def main() -> None:
         rows.append(measure(case, args.rounds))
         print(json.dumps(rows[-1]), flush=True)
     if args.save:
-        out = Path(__file__).parent / "results" / f"train-{time.strftime('%Y-%m-%d')}.json"
-        out.parent.mkdir(exist_ok=True)
-        out.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
+        save("train", rows)
 
 
 if __name__ == "__main__":
