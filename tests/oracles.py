@@ -122,21 +122,55 @@ def norm_bwd(gy, y, x, gamma, mean, rstd, slope):
     return gx.reshape(x.shape), ggamma, gbeta
 
 
-# --- losses and softmax ------------------------------------------------------------------------------------
-
-
-def bce_with_logits(s, t):
-    """mean of -t log sigmoid(s) - (1-t) log sigmoid(-s), with log sigmoid(s) = -log1p(exp(-s))."""
-    def softplus(v):
-        return max(v, 0.0) + math.log1p(math.exp(-abs(v)))
-
-    pairs = list(zip(map(float, s.flat), map(float, t.flat), strict=True))
-    return math.fsum(p * softplus(-v) + (1 - p) * softplus(v) for v, p in pairs) / len(pairs)
+def track(running_mean, running_var, mean, rstd, eps, momentum, count):
+    """(running mean, running variance) of one channel after a batch of `count` rows; the variance unbiased."""
+    biased = 1 / rstd**2 - eps
+    unbiased = biased * count / (count - 1) if count > 1 else biased
+    return tuple((1 - momentum) * old + momentum * new for old, new in ((running_mean, mean), (running_var, unbiased)))
 
 
 def sigmoid(v: float) -> float:
     """1 / (1 + e^-v), by whichever exponential is small."""
     return 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v))
+
+
+def softplus(v: float) -> float:
+    """log(1 + e^v), by the exponential that is small."""
+    return max(v, 0.0) + math.log1p(math.exp(-abs(v)))
+
+
+# --- losses and softmax: the losses of one number, their slopes in it, and means ---------------------------
+
+
+def bce(s: float, t: float) -> tuple[float, float]:
+    """-t log sigmoid(s) - (1-t) log sigmoid(-s), with log sigmoid(s) = -softplus(-s)."""
+    return t * softplus(-s) + (1 - t) * softplus(s), sigmoid(s) - t
+
+
+def squared(s: float, t: float) -> tuple[float, float]:
+    """(s - t)^2."""
+    return (s - t) ** 2, 2 * (s - t)
+
+
+def absolute(s: float, t: float) -> tuple[float, float]:
+    """|s - t|."""
+    return abs(s - t), (s > t) - (s < t)
+
+
+def hinge(s: float, sign: float) -> tuple[float, float]:
+    """max(0, 1 - sign s)."""
+    return (1 - sign * s, -sign) if sign * s < 1 else (0, 0)
+
+
+def averaged(term, s, t):
+    """(mean, gradient) of a loss of one number over s; t has the shape of s or is one number for all."""
+    values, slopes = zip(*map(term, map(float, s.flat), map(float, np.broadcast_to(t, s.shape).flat)), strict=True)
+    return math.fsum(values) / s.size, np.reshape(slopes, s.shape) / s.size
+
+
+def bce_with_logits(s, t):
+    """The mean alone."""
+    return averaged(bce, s, t)[0]
 
 
 def softmax(x):
@@ -148,7 +182,7 @@ def softmax(x):
     return y
 
 
-# --- pooling and resizing ----------------------------------------------------------------------------------
+# --- pictures: pooling, resizing, padding ------------------------------------------------------------------
 
 
 def pool(x, size, reduce):
@@ -176,6 +210,33 @@ def pixel_shuffle(x, scale):
     for n, i, j, c, a, b in places(N, H, W, C // scale**2, scale, scale):
         y[n, i * scale + a, j * scale + b, c] = x[n, i, j, (c * scale + a) * scale + b]
     return y
+
+
+def reflect_pad(x, rows, cols):
+    """Outside the picture its pixels come back, counted from the border, which itself is not repeated."""
+    def inside(i, n):
+        return -i if i < 0 else 2 * (n - 1) - i if i >= n else i
+
+    N, H, W, C = x.shape
+    y = np.empty((N, H + sum(rows), W + sum(cols), C))
+    for n, i, j, c in places(*y.shape):
+        y[n, i, j, c] = x[n, inside(i - rows[0], H), inside(j - cols[0], W), c]
+    return y
+
+
+def sent_back(move, gy, shape):
+    """The adjoint of a `move` from `shape` to gy's: each number of gy is added where its own came from."""
+    gx = np.zeros(math.prod(shape))
+    for place, g in zip(move(np.arange(gx.size).reshape(shape)).flat, gy.flat, strict=True):
+        gx[int(place)] += float(g)
+    return gx.reshape(shape)
+
+
+def dropout(x, seed, stream, start, rate):
+    """Number i of x is dropped if number i of the stream, as a fraction, is below `rate`."""
+    bits = [r >> 8 for block in philox(seed, stream, start, -(-x.size // 4)) for r in block]
+    kept = [v / (1 - rate) if r / 2**24 >= rate else 0.0 for v, r in zip(map(float, x.flat), bits, strict=False)]
+    return np.reshape(kept, x.shape)
 
 
 # --- optimizers, one number at a time: each returns the new values of what it changes ----------------------

@@ -97,7 +97,7 @@ def step_of_everything():
     gamma, beta = rng.standard_normal((2, 24), dtype=np.float32)
     y, mean, rstd = cpu.norm(x, gamma, beta, 2, 1e-5, 0.2)
     out += [y, mean, rstd, *cpu.norm_bwd(gy, y, x, gamma, mean, rstd, 0.2), *cpu.bias_act_bwd(gy, y, 0.2)]
-    out += [cpu.bce_with_logits(x, y), cpu.normal(3, 4, 5, (9999,), np.float32)]
+    out += [*cpu.bce_with_logits(x, y), cpu.normal(3, 4, 5, (9999,), np.float32)]
     return [np.asarray(a).tobytes() for a in out]
 
 

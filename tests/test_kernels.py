@@ -1,7 +1,8 @@
 """Every kernel of every backend equals its oracle on random shapes, layouts and dtypes and keeps its manners.
 
-Manners: inputs stay as they were, bit for bit; results share no memory with them; the dtype is kept; the same
-call gives the same bits. Those that change their arguments come last; random numbers are in `test_random.py`.
+Manners: inputs stay as they were, bit for bit; results are contiguous and share no memory with them; the dtype is
+kept; the same call gives the same bits. Those that change their arguments come last; random numbers are in
+`test_random.py`.
 """
 
 import math
@@ -15,19 +16,24 @@ from oracles import close
 from strategies import dtypes, floats, geometries, scattered, shapes, slopes
 
 from inachus.kernels import reference
-from inachus.kernels.reference import conv
+from inachus.kernels.reference import conv, optim
 
 # --- arrays in, arrays out: how arguments are drawn, and (expected, scale, terms) of each result -----------
 
 
 def of_conv2d(draw, dtype):
     g = draw(geometries())
-    return draw(floats(g.x, dtype)), draw(floats(g.w, dtype)), g.stride, g.pad
+    return draw(floats(g.x, dtype)), draw(floats(g.w, dtype)), g.stride, g.pad, *epilogue(draw, g.w[3], dtype)
 
 
 def of_conv2d_dx(draw, dtype):
     g = draw(geometries())
-    return draw(floats(g.y, dtype)), draw(floats(g.w, dtype)), g.x[1:3], g.stride, g.pad
+    rest = g.x[1:3], g.stride, g.pad, *epilogue(draw, g.w[2], dtype)
+    return draw(floats(g.y, dtype)), draw(floats(g.w, dtype)), *rest
+
+
+def epilogue(draw, channels, dtype):
+    return draw(floats((channels,), dtype)) if draw(st.booleans()) else None, draw(slopes)
 
 
 def of_conv2d_dw(draw, dtype):
@@ -44,6 +50,17 @@ def of_matmul(draw, dtype):
 def bilinear(oracle, terms):
     """A sum of products: as wrong as the sum of their absolute values allows."""
     return lambda a, b, *rest: [(oracle(a, b, *rest), oracle(np.abs(a), np.abs(b), *rest), terms(a, b))]
+
+
+def convolution(oracle, terms):
+    """A bilinear product, then bias and leaky ReLU."""
+    def expect(a, w, *rest):
+        *rest, b, slope = rest
+        [(y, size, n)] = bilinear(oracle, terms)(a, w, *rest)
+        b = 0.0 if b is None else b.astype(float)
+        return [(oracles.leaky_relu(y + b, slope), size + np.abs(b), n + 1)]
+
+    return expect
 
 
 def of_norm(draw, dtype):
@@ -105,36 +122,97 @@ def of_bias_act_bwd(draw, dtype):
     return of_leaky_relu_bwd(draw, dtype, (1, 4))
 
 
+def of_numbers(draw, dtype):
+    return (draw(shapes((0, 4)).flatmap(lambda s: floats(s, dtype, -9, 9))),)
+
+
+def each(function):
+    """A function of one number, as exact as that number is."""
+    def expect(x):
+        y = np.reshape([function(v) for v in map(float, x.flat)], x.shape)
+        return [(y, np.abs(y), 1)]
+
+    return expect
+
+
+def of_tanh_bwd(draw, dtype):
+    return of_leaky_relu_bwd(draw, dtype)[:2]
+
+
 def of_loss(draw, dtype):
     shape = draw(shapes((0, 3)))
-    return draw(floats(shape, dtype, -9, 9)), draw(floats(shape, dtype, 0, 1))
+    return draw(floats(shape, dtype, -9, 9)), draw(floats(draw(st.sampled_from([shape, ()])), dtype, 0, 1))
 
 
-def of_loss_bwd(draw, dtype):
-    return draw(floats((), dtype)), *of_loss(draw, dtype)
+def of_hinge(draw, dtype):
+    return draw(shapes((0, 3)).flatmap(lambda s: floats(s, dtype))), draw(st.sampled_from([1.0, -1.0]))
 
 
 def mean_of(term):
-    """The mean of term(s, t) over all pairs, and that of its absolute value."""
+    """The mean of term(s, t) over all pairs, and its gradient."""
     def expect(s, t):
-        values = [term(*pair) for pair in zip(map(float, s.flat), map(float, t.flat), strict=True)]
-        return [(math.fsum(values) / s.size, 40, s.size)]
+        loss, gs = oracles.averaged(term, s, t)
+        return [(loss, 40, s.size), (gs, 20 / s.size, 1)]
 
     return expect
 
 
-def slope_of(term):
-    """gy term'(s, t) / size for every pair."""
-    def expect(gy, s, t):
-        values = [term(*pair) for pair in zip(map(float, s.flat), map(float, t.flat), strict=True)]
-        return [(np.reshape(values, s.shape) * float(gy) / s.size, 20 * abs(float(gy)) / s.size, 1)]
+def of_picture(draw, dtype, multiple=1):
+    N, H, W, C = (draw(st.integers(1, 4)) for _ in range(4))
+    return draw(floats((N, H, W, C * multiple), dtype))
 
-    return expect
+
+def of_reflect_pad(draw, dtype):
+    x = of_picture(draw, dtype)
+    return x, *(tuple(draw(st.integers(0, n - 1)) for _ in range(2)) for n in x.shape[1:3])
+
+
+def of_upsample(draw, dtype):
+    return of_picture(draw, dtype), draw(st.integers(1, 3))
+
+
+def of_pixel_shuffle(draw, dtype):
+    scale = draw(st.integers(1, 3))
+    return of_picture(draw, dtype, scale**2), scale
+
+
+def move(arguments, oracle):
+    """Numbers that are only moved stay what they are."""
+    return arguments, lambda *a: [(oracle(*a), 0, 1)]
+
+
+def move_back(arguments, oracle, before, terms=1):
+    """The adjoint, where up to `terms` numbers come together; `before` tells H, W, C from those of gy."""
+    def of_adjoint(draw, dtype):
+        x, *rest = arguments(draw, dtype)
+        return draw(floats(oracle(x, *rest).shape, dtype)), *rest
+
+    def expect(gy, *rest):
+        x = gy.shape[0], *(int(n) for n in before(np.array(gy.shape[1:]), *rest))
+        return [(*(oracles.sent_back(lambda a: oracle(a, *rest), g, x) for g in (gy, np.abs(gy))), terms)]
+
+    return of_adjoint, expect
+
+
+def of_dropout(draw, dtype):
+    x = draw(shapes((0, 4)).flatmap(lambda s: floats(s, dtype)))
+    return x, *(draw(st.integers(0, 2**40)) for _ in range(3)), draw(st.sampled_from([0.0, 0.25, 0.7]))
+
+
+def expect_dropout(x, seed, stream, start, rate):
+    rate = float(x.dtype.type(rate))
+    return [(oracles.dropout(x, seed, stream, start, rate), np.abs(x) / (1 - rate), 2)]
+
+
+def of_concat(draw, dtype):
+    lead = draw(shapes((0, 3), (1, 3)))
+    widths = [draw(st.integers(1, 3)) for _ in range(draw(st.sampled_from([1, 2, 3, 18])))]
+    return ([draw(floats((*lead, width), dtype)) for width in widths],)
 
 
 PURE = {
-    "conv2d": (of_conv2d, bilinear(oracles.conv2d, lambda x, w: w[..., 0].size)),
-    "conv2d_dx": (of_conv2d_dx, bilinear(oracles.conv2d_dx, lambda gy, w: w[:, :, 0].size)),
+    "conv2d": (of_conv2d, convolution(oracles.conv2d, lambda x, w: w[..., 0].size)),
+    "conv2d_dx": (of_conv2d_dx, convolution(oracles.conv2d_dx, lambda gy, w: w[:, :, 0].size)),
     "conv2d_dw": (of_conv2d_dw, bilinear(oracles.conv2d_dw, lambda x, gy: gy[..., 0].size)),
     "matmul": (of_matmul, bilinear(oracles.matmul, lambda a, b: a.shape[-1])),
     "norm": (of_norm, expect_norm),
@@ -143,19 +221,35 @@ PURE = {
     "bias_act_bwd": (of_bias_act_bwd, expect_bias_act_bwd),
     "leaky_relu": (of_leaky_relu, lambda x, slope: [(oracles.leaky_relu(x, slope), np.abs(x), 1)]),
     "leaky_relu_bwd": (of_leaky_relu_bwd, lambda *a: [(oracles.leaky_relu_bwd(*a), np.abs(a[0]), 1)]),
-    "bce_with_logits": (of_loss, lambda s, t: [(oracles.bce_with_logits(s, t), 20, s.size)]),
-    "bce_with_logits_bwd": (of_loss_bwd, slope_of(lambda s, t: oracles.sigmoid(s) - t)),
-    "squared_error": (of_loss, mean_of(lambda s, t: (s - t) ** 2)),
-    "squared_error_bwd": (of_loss_bwd, slope_of(lambda s, t: 2 * (s - t))),
-    "absolute_error": (of_loss, mean_of(lambda s, t: abs(s - t))),
-    "absolute_error_bwd": (of_loss_bwd, slope_of(lambda s, t: (s > t) - (s < t))),
+    "tanh": (of_numbers, each(math.tanh)),
+    "tanh_bwd": (of_tanh_bwd, lambda gy, y: [(gy * (1 - y.astype(float) ** 2), np.abs(gy) * (1 + y**2), 1)]),
+    "sigmoid": (of_numbers, each(oracles.sigmoid)),
+    "softplus": (of_numbers, each(oracles.softplus)),
+    "bce_with_logits": (of_loss, mean_of(oracles.bce)),
+    "squared_error": (of_loss, mean_of(oracles.squared)),
+    "absolute_error": (of_loss, mean_of(oracles.absolute)),
+    "hinge": (of_hinge, mean_of(oracles.hinge)),
+    "reflect_pad": move(of_reflect_pad, oracles.reflect_pad),
+    "reflect_pad_bwd": move_back(of_reflect_pad, oracles.reflect_pad,
+                                 lambda sides, rows, cols: sides - (sum(rows), sum(cols), 0), 9),
+    "upsample": move(of_upsample, oracles.upsample),
+    "upsample_bwd": move_back(of_upsample, oracles.upsample, lambda sides, s: sides // (s, s, 1), 9),
+    "pixel_shuffle": move(of_pixel_shuffle, oracles.pixel_shuffle),
+    "pixel_unshuffle": move_back(of_pixel_shuffle, oracles.pixel_shuffle,
+                                 lambda sides, s: sides * (1, 1, s * s) // (s, s, 1)),
+    "dropout": (of_dropout, expect_dropout),
+    "concat": move(of_concat, lambda xs: np.concatenate(xs, axis=-1)),
+}
+ADJOINT = {  # of the kernels that are linear in a picture
+    "reflect_pad": "reflect_pad_bwd", "upsample": "upsample_bwd", "pixel_shuffle": "pixel_unshuffle",
+    "dropout": "dropout",
 }
 CHANGING = {"sgd": 1, "rmsprop": 1, "adam": 2, "ema": 0}  # name -> number of state arrays after (p, g)
 RANDOM = {"philox", "uniform", "normal"}
 
 
 def test_every_kernel_is_tested():
-    assert sorted([*PURE, *CHANGING, *RANDOM]) == sorted(reference.__all__)
+    assert sorted([*PURE, *CHANGING, *RANDOM, "track"]) == sorted(reference.__all__)
 
 
 @pytest.mark.parametrize("name", PURE)
@@ -163,13 +257,15 @@ def test_every_kernel_is_tested():
 def test_a_kernel_equals_its_oracle_and_keeps_its_manners(kernels, name, data, dtype):
     draw_arguments, expect = PURE[name]
     arguments = draw_arguments(data.draw, dtype)
-    arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+    lists = (a if isinstance(a, list) else [a] for a in arguments)
+    arrays = [a for some in lists for a in some if isinstance(a, np.ndarray)]
     before = [a.tobytes() for a in arrays]
     first, second = (as_tuple(getattr(kernels, name)(*arguments)) for _ in range(2))
     for result, again, (expected, scale, terms) in zip(first, second, expect(*arguments), strict=True):
         close(result, expected, scale=scale, terms=terms)
         assert result.dtype == dtype
         assert result.tobytes() == again.tobytes()
+        assert result.flags.c_contiguous
         assert not any(np.shares_memory(result, a) for a in arrays)
     assert [a.tobytes() for a in arrays] == before
 
@@ -178,13 +274,61 @@ def as_tuple(results):
     return results if isinstance(results, tuple) else (results,)
 
 
+@pytest.mark.parametrize("name", ADJOINT)
+@given(data=st.data(), dtype=dtypes)
+def test_what_is_linear_has_its_adjoint(kernels, name, data, dtype):
+    x, *rest = PURE[name][0](data.draw, dtype)
+    y = getattr(kernels, name)(x, *rest)
+    gy = data.draw(floats(y.shape, dtype))
+    gx = getattr(kernels, ADJOINT[name])(gy, *rest)
+    size = np.vdot(np.abs(gx), np.abs(x)) + np.vdot(np.abs(y), np.abs(gy))
+    close(np.vdot(gx, x), np.vdot(y.astype(float), gy.astype(float)), scale=size, terms=x.size)
+
+
 @given(st.data(), geometries(), dtypes)
 def test_both_input_gradients_of_the_reference_agree(data, g, dtype):
     gy, w = data.draw(floats(g.y, dtype)), data.draw(floats(g.w, dtype))
     expected = oracles.conv2d_dx(gy, w, g.x[1:3], g.stride, g.pad)
     scale = oracles.conv2d_dx(np.abs(gy), np.abs(w), g.x[1:3], g.stride, g.pad)
     for algorithm in (conv._dx_phases, conv._dx_scatter):
-        close(algorithm(gy, w, g.x[1:3], g.stride, g.pad), expected, scale=scale, terms=w[:, :, 0].size)
+        close(algorithm(gy, w, g.x[1:3], g.stride, g.pad, None, 1.0), expected, scale=scale, terms=w[:, :, 0].size)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_activation_overflows(kernels, dtype):
+    x = np.array([-1e4, -200, 200, 1e4], dtype)
+    close(kernels.tanh(x), [-1, -1, 1, 1])
+    close(kernels.sigmoid(x), [0, math.exp(-200), 1, 1], scale=[0, 2e-87, 1, 1])
+    close(kernels.softplus(x), [0, math.exp(-200), 200, 1e4], scale=[0, 2e-87, 200, 1e4])
+    for s in (x[:1], x[3:]):
+        loss, gs = kernels.bce_with_logits(s, np.array(0.5, dtype))
+        close(loss, 5e3)
+        close(gs, np.sign(s) / 2)
+
+
+LAYERS = {  # one for each way that a convolution may go: (x, w, stride, pad)
+    "kernel as large as the picture": ((3, 4, 4, 5), (4, 4, 5, 6), 1, 0),
+    "1 x 1": ((2, 3, 3, 20), (1, 1, 20, 18), 1, 0),
+    "kernel 4 stride 2": ((2, 16, 16, 16), (4, 4, 16, 16), 2, 1),
+    "kernel 3 stride 1": ((2, 8, 8, 16), (3, 3, 16, 16), 1, 1),
+    "few outputs": ((1, 6, 6, 9), (3, 3, 9, 1), 1, 1),
+    "few inputs": ((1, 6, 6, 2), (5, 5, 2, 9), 1, 2),
+    "stride 3": ((2, 7, 7, 2), (3, 3, 2, 4), 3, 1),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_bias_and_activation_may_come_with_the_convolution(kernels, layer):
+    (x, w, stride, pad), rng = LAYERS[layer], np.random.default_rng(7)
+    x, w = (rng.standard_normal(shape).astype(np.float32) for shape in (x, w))
+    y = kernels.conv2d(x, w, stride, pad)
+    b, size = rng.standard_normal(y.shape[3]).astype(np.float32), np.abs(y).max()
+    for bias, slope in ((b, 0.2), (b, 1.0), (None, 0.0)):
+        expected = kernels.bias_act(y, 0 * b if bias is None else bias, slope)
+        close(kernels.conv2d(x, w, stride, pad, bias, slope), expected, scale=size)
+    gx, c = kernels.conv2d_dx(y, w, x.shape[1:3], stride, pad), rng.standard_normal(x.shape[3]).astype(np.float32)
+    finished = kernels.conv2d_dx(y, w, x.shape[1:3], stride, pad, c, 0.2)
+    close(finished, kernels.bias_act(gx, c, 0.2), scale=np.abs(gx).max())
 
 
 # --- more than fits into one block -------------------------------------------------------------------------
@@ -238,6 +382,21 @@ def test_activations_of_many_numbers(kernels):
     close(gb, gy.sum(0, dtype=float), scale=np.abs(gy).sum(0), terms=len(gy))
 
 
+def test_losses_of_many_numbers(kernels):
+    s, t = (np.random.default_rng(i).standard_normal(20_001).astype(np.float32) for i in (8, 9))
+    wide = s.astype(float)
+    for target in (t, np.array(0.5, np.float32)):
+        loss, gs = kernels.squared_error(s, target)
+        close(loss, ((wide - target) ** 2).mean(), terms=len(s))
+        close(gs, 2 * (wide - target) / len(s))
+        loss, gs = kernels.absolute_error(s, target)
+        close(loss, np.abs(wide - target).mean(), terms=len(s))
+        np.testing.assert_array_equal(gs, np.sign(s - target) * gs.max())
+    loss, gs = kernels.hinge(s, -1.0)
+    close(loss, np.maximum(0, 1 + wide).mean(), terms=len(s))
+    close(gs, (1 + wide > 0) / len(s))
+
+
 # --- kernels that change their arguments --------------------------------------------------------------------
 
 rates = st.floats(1e-4, 1.0)
@@ -271,3 +430,63 @@ def check_update(kernels, name, p, g, state, options):
     for changed, column in zip((p, *state), np.transpose(expected), strict=True):
         close(changed, column, scale=4 + np.abs(column))
     assert g.tobytes() == gradient
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@given(data=st.data(), dtype=dtypes, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_an_update_in_parts_is_the_update_bit_for_bit(kernels, name, data, dtype, sizes):
+    p, g = (data.draw(floats((sum(sizes),), dtype, layout=False)) for _ in range(2))
+    state = [data.draw(floats(p.shape, dtype, 0, 2, layout=False)) for _ in range(CHANGING[name])]
+    options = SETTINGS[name](data.draw, 3)
+    whole, parted = ([a.copy() for a in (p, *state)] for _ in range(2))
+    parts = [data.draw(scattered(part.reshape(1, -1, 1))) for part in np.split(g, np.cumsum(sizes)[:-1])]
+    getattr(kernels, name)(whole[0], g, *whole[1:], *options)
+    if name == "ema":
+        kernels.ema(np.split(parted[0], np.cumsum(sizes)[:-1]), parts, *options)
+    else:
+        getattr(kernels, name)(parted[0], parts, *parted[1:], *options)
+    assert [a.tobytes() for a in parted] == [a.tobytes() for a in whole]
+
+
+def test_a_gradient_of_another_size_is_refused():
+    for g in (np.ones(4), [np.ones(2)], [np.ones(3), np.ones((2, 1))]):
+        with pytest.raises(ValueError, match="3 numbers to change"):
+            optim.parts(np.ones(3), g)
+
+
+@given(st.data(), dtypes, st.integers(1, 5), st.integers(1, 9))
+def test_running_statistics_equal_their_oracle_for_every_channel(kernels, data, dtype, C, count):
+    running = [data.draw(floats((C,), dtype, 0.5, 2, layout=False)) for _ in range(2)]
+    batch = [data.draw(floats((1, C), dtype, 0.5, 2)) for _ in range(2)]
+    before, options = [a.tobytes() for a in batch], (1e-5, data.draw(st.floats(0, 1)), count)
+    numbers = zip(*(a.ravel().tolist() for a in (*running, *batch)), strict=True)
+    expected = np.transpose([oracles.track(*channel, *options) for channel in numbers])
+    assert kernels.track(*running, *batch, *options) is None
+    for changed, column in zip(running, expected, strict=True):
+        close(changed, column, scale=10)
+    assert [a.tobytes() for a in batch] == before
+
+
+# --- views of one number: what the gradient of a mean looks like ----------------------------------------------
+
+
+@pytest.mark.parametrize("C", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_repeated_numbers_are_read_as_often_as_they_stand_there(kernels, C, dtype):
+    rng = np.random.default_rng(8)
+    x, w = rng.standard_normal((2, 4, 4, 2)).astype(dtype), rng.standard_normal((3, 3, 2, C)).astype(dtype)
+    for gy in (np.broadcast_to(dtype(0.5), (2, 4, 4, C)), np.broadcast_to(x[:, :1, :1, :1], (2, 4, 4, C))):
+        plain, rows = np.ascontiguousarray(gy), np.ascontiguousarray(gy).reshape(-1, C)
+        same = [
+            (kernels.conv2d_dx(gy, w, (4, 4), 1, 1), kernels.conv2d_dx(plain, w, (4, 4), 1, 1)),
+            (kernels.conv2d_dw(x, gy, (3, 3), 1, 1), kernels.conv2d_dw(x, plain, (3, 3), 1, 1)),
+            (kernels.matmul(gy[0, 0], w[0, 0].T), kernels.matmul(plain[0, 0], w[0, 0].T)),
+            (kernels.bias_act_bwd(gy, plain, 0.2)[1], kernels.bias_act_bwd(plain, plain, 0.2)[1]),
+            (kernels.concat([gy, plain]), np.concatenate([plain, plain], axis=-1)),
+        ]
+        ones = np.ones(C, dtype)
+        y, mean, rstd = kernels.norm(plain + np.arange(C, dtype=dtype), ones, ones, 2, 1e-3, 1.0)
+        some = rng.standard_normal(gy.shape).astype(dtype)
+        same += zip(*(kernels.norm_bwd(g, y, some, ones, mean, rstd, 1.0) for g in (gy, plain)), strict=True)
+        for a, b in same:
+            close(a, b, scale=np.abs(rows).max() * 100, terms=9)

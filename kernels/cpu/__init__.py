@@ -6,36 +6,41 @@
     winograd.py    convolution with fewer multiplications, and transforms.py, what it is made of
     conv.py        which way a convolution goes
 
-The rest is named as in `reference`. Needs Numba; raises ImportError without it. Read `vectors.py` next.
+The rest is named as in `reference`, some of it imported from there. Needs Numba; raises ImportError without it. Read
+`vectors.py` next.
 """
 
-from inachus.kernels.cpu.conv import conv2d, conv2d_dw, conv2d_dx
-from inachus.kernels.cpu.loops import use_threads as use_threads
-from inachus.kernels.cpu.losses import (
-    absolute_error,
-    absolute_error_bwd,
-    bce_with_logits,
-    bce_with_logits_bwd,
-    squared_error,
-    squared_error_bwd,
+from inachus.kernels.cpu.activation import (
+    bias_act,
+    bias_act_bwd,
+    leaky_relu,
+    leaky_relu_bwd,
+    sigmoid,
+    tanh_bwd,
 )
+from inachus.kernels.cpu.conv import conv2d, conv2d_dw, conv2d_dx
+from inachus.kernels.cpu.image import concat, dropout, pixel_shuffle, pixel_unshuffle, upsample, upsample_bwd
+from inachus.kernels.cpu.loops import use_threads as use_threads
+from inachus.kernels.cpu.losses import absolute_error, bce_with_logits, hinge, squared_error
 from inachus.kernels.cpu.matmul import matmul
-from inachus.kernels.cpu.norm import bias_act, bias_act_bwd, leaky_relu, leaky_relu_bwd, norm, norm_bwd
+from inachus.kernels.cpu.norm import norm, norm_bwd
 from inachus.kernels.cpu.optim import adam, ema, rmsprop, sgd
 from inachus.kernels.cpu.random import normal, philox, uniform
+from inachus.kernels.reference import reflect_pad, reflect_pad_bwd, softplus, tanh, track
 
 __all__ = [
     "absolute_error",
-    "absolute_error_bwd",
     "adam",
     "bce_with_logits",
-    "bce_with_logits_bwd",
     "bias_act",
     "bias_act_bwd",
+    "concat",
     "conv2d",
     "conv2d_dw",
     "conv2d_dx",
+    "dropout",
     "ema",
+    "hinge",
     "leaky_relu",
     "leaky_relu_bwd",
     "matmul",
@@ -43,9 +48,19 @@ __all__ = [
     "norm_bwd",
     "normal",
     "philox",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "reflect_pad",
+    "reflect_pad_bwd",
     "rmsprop",
     "sgd",
+    "sigmoid",
+    "softplus",
     "squared_error",
-    "squared_error_bwd",
+    "tanh",
+    "tanh_bwd",
+    "track",
     "uniform",
+    "upsample",
+    "upsample_bwd",
 ]

@@ -5,13 +5,15 @@
     everything else                                windows gathered into columns, some rows at a time, and multiplied
 
 At stride 1 a convolution is also the adjoint of one with the kernel turned by 180 degrees, so that few outputs cost
-no more than few inputs: `_mirrored`. Not here: the derivative rules (`engine/ops/conv.py`).
+no more than few inputs: `_mirrored`. Bias and leaky ReLU follow each piece of a result while it is in cache. Not here:
+the derivative rules (`engine/ops/conv.py`).
 """
 
 import numpy as np
 from numba import prange
 
 from inachus.kernels.cpu import winograd
+from inachus.kernels.cpu.activation import finish
 from inachus.kernels.cpu.loops import loop, part, plain
 from inachus.kernels.cpu.matmul import matmul, product
 
@@ -20,20 +22,24 @@ WINOGRAD = {(4, 2), (3, 1)}  # kernel, stride
 CHANNELS, TILES = 16, 32  # from which the transforms of pictures, and of weights, are paid for
 
 
-def conv2d(x, w, stride, pad):
-    """y[n,oh,ow,o] = sum over kh,kw,c of x[n, oh S+kh-P, ow S+kw-P, c] w[kh,kw,c,o], x zero outside."""
+def conv2d(x, w, stride, pad, b=None, slope=1.0):
+    """y[n,oh,ow,o] = lrelu(b[o] + sum over kh,kw,c of x[n, oh S+kh-P, ow S+kw-P, c] w[kh,kw,c,o]), x zero outside.
+
+    No b (O,) counts as zeros; slope 1 is the identity, 0 ReLU.
+    """
     x, w = plain(x), plain(w)
     (N, H, W, C), (KH, KW, _, O), S = x.shape, w.shape, stride
     y = N, (H + 2 * pad - KH) // S + 1, (W + 2 * pad - KW) // S + 1, O
     if _covers(x.shape, w.shape, stride, pad):
-        return matmul(x.reshape(-1, KH * KW * C), w.reshape(-1, O)).reshape(y)
+        return finish(matmul(x.reshape(-1, KH * KW * C), w.reshape(-1, O)).reshape(y), b, slope)
     if _transformable(w.shape, y, stride):
-        return winograd.conv2d(x, w, stride, pad)
+        return winograd.conv2d(x, w, stride, pad, b, slope)
     if _mirrored(w.shape, stride, pad):
-        return conv2d_dx(x, _turned(w), y[1:3], 1, KH - 1 - pad)
+        return conv2d_dx(x, _turned(w), y[1:3], 1, KH - 1 - pad, b, slope)
     out = np.empty((N * y[1], y[2], O), x.dtype)
     for rows, cols in _columns(x, KH, KW, S, pad, y):
         product(cols, w.reshape(-1, O), out[rows])
+        finish(out[rows], b, slope)
     return out.reshape(y)
 
 
@@ -52,22 +58,26 @@ def conv2d_dw(x, gy, khw, stride, pad):
     return sum(parts, start=next(parts)).reshape(KH, KW, C, O)
 
 
-def conv2d_dx(gy, w, hw, stride, pad):
-    """Gradient of conv2d in x, and the transposed convolution: gx[n, oh S+kh-P, ow S+kw-P, c] += gy[n,oh,ow,o] w."""
+def conv2d_dx(gy, w, hw, stride, pad, b=None, slope=1.0):
+    """Gradient of conv2d in x, and the transposed convolution: gx[n, oh S+kh-P, ow S+kw-P, c] += gy[n,oh,ow,o] w.
+
+    `hw` is (H, W) of gx, because the stride makes several sizes possible; lrelu(gx + b), b (C,), as in conv2d.
+    """
     gy, w = plain(gy), plain(w)
     (KH, KW, C, O), N = w.shape, len(gy)
     x = N, *hw, C
     if _covers(x, w.shape, stride, pad):
-        return matmul(gy.reshape(-1, O), w.reshape(-1, O).T).reshape(x)
+        return finish(matmul(gy.reshape(-1, O), w.reshape(-1, O).T).reshape(x), b, slope)
     if _transformable(w.shape, gy.shape, stride):
-        return winograd.conv2d_dx(gy, w, hw, stride, pad)
+        return winograd.conv2d_dx(gy, w, hw, stride, pad, b, slope)
     if _mirrored(w.shape, stride, pad):
-        return conv2d(gy, _turned(w), 1, KH - 1 - pad)
+        return conv2d(gy, _turned(w), 1, KH - 1 - pad, b, slope)
     gx, (_, OH, OW, _) = np.empty(x, gy.dtype), gy.shape
     images = max(1, COLUMNS // (OH * OW * KH * KW * C))
     for i in range(0, N, images):
         cols = matmul(gy[i : i + images].reshape(-1, O), w.reshape(-1, O).T)
         _scatter(cols.reshape(-1, OH, OW, KH, KW * C), gx[i : i + images], stride, pad)
+        finish(gx[i : i + images], b, slope)
     return gx
 
 

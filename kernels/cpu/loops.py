@@ -21,6 +21,14 @@ from inachus.kernels.reference import blocks
 loop = numba.njit(cache=True, parallel=True, error_model="numpy")  # its `numba.prange` runs on all threads
 part = numba.njit(cache=True, error_model="numpy")
 
+BLOCK = 1 << 14  # numbers that one turn of an elementwise loop takes: 64 KB of float32
+ROWS = 256  # rows that it takes at most: as many numbers are added in single precision
+
+
+def rows_of_block(M, C):
+    """How many of M rows of C numbers one turn takes."""
+    return max(1, min(M, ROWS, BLOCK // C))
+
 
 def use_threads(n: int) -> None:
     """Runs every loop on n threads, at most as many as there are cores."""

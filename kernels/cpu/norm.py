@@ -1,4 +1,4 @@
-"""Normalisation, bias and leaky ReLU, forward and backward: one pass for the sums, one for the result.
+"""Normalisation, forward and backward: one pass for the sums, one for the result.
 
 Rows are taken in blocks of fixed length; what a block adds up is merged in the order of the blocks, in double
 precision. Not here: the definitions in differentiable operations (`engine/ops/norm.py`).
@@ -9,10 +9,7 @@ import math
 import numpy as np
 from numba import prange
 
-from inachus.kernels.cpu.loops import loop, part, plain
-
-BLOCK = 1 << 14  # numbers of one block: 64 KB of float32
-ROWS = 256  # of one block at most: as many numbers are added in single precision
+from inachus.kernels.cpu.loops import loop, part, plain, rows_of_block
 
 
 def norm(x, gamma, beta, groups, eps, slope):
@@ -23,7 +20,7 @@ def norm(x, gamma, beta, groups, eps, slope):
     """
     x3 = plain(x).reshape(groups, -1, x.shape[-1])  # (G, M, C)
     G, M, C = x3.shape
-    y, rows = np.empty_like(x3), _rows(M, C)
+    y, rows = np.empty_like(x3), rows_of_block(M, C)
     mean, rstd = np.empty((2, G, C), x.dtype)
     sums = np.empty((2, G, -(-M // rows), C), x.dtype)
     _statistics(x3, sums, mean, rstd, eps, rows)
@@ -37,48 +34,12 @@ def norm_bwd(gy, y, x, gamma, mean, rstd, slope):
     gy3, y3, x3 = (plain(a).reshape(groups, -1, C) for a in (gy, y, x))
     gamma, mean, rstd, slope = plain(gamma), plain(mean), plain(rstd), x.dtype.type(slope)
     G, M, _ = x3.shape
-    gx, rows = np.empty_like(x3), _rows(M, C)
+    gx, rows = np.empty_like(x3), rows_of_block(M, C)
     sums = np.empty((2, G, -(-M // rows), C), x.dtype)
     totals, ggamma, gbeta = np.empty((2, G, C), x.dtype), *np.empty((2, C), x.dtype)
     _sums(gy3, y3, x3, mean, rstd, sums, totals, ggamma, gbeta, slope, rows)
     _normalise_bwd(gy3, y3, x3, gx, gamma, mean, rstd, totals, slope, rows)
     return gx.reshape(x.shape), ggamma, gbeta
-
-
-def bias_act(x, b, slope):
-    """y = lrelu(x + b), b (C,) on the last axis; slope 0 is ReLU, 1 a plain bias."""
-    x2 = plain(x).reshape(-1, x.shape[-1])
-    y = np.empty_like(x2)
-    _bias(x2, plain(b), y, x.dtype.type(slope), _rows(len(x2), x2.shape[1]))
-    return y.reshape(x.shape)
-
-
-def bias_act_bwd(gy, y, slope):
-    """Gradient of `bias_act`: gx and gb."""
-    gy2, y2 = (plain(a).reshape(-1, gy.shape[-1]) for a in (gy, y))
-    gx, rows = np.empty_like(gy2), _rows(*gy2.shape)
-    sums, gb = np.empty((-(-len(gx) // rows), gx.shape[1]), gy.dtype), np.empty(gx.shape[1], gy.dtype)
-    _bias_bwd(gy2, y2, gx, sums, gb, gy.dtype.type(slope), rows)
-    return gx.reshape(gy.shape), gb
-
-
-def leaky_relu(x, slope):
-    """max(x, slope x), slope in [0, 1]."""
-    y = np.empty(x.shape, x.dtype)
-    _leaky(plain(x).reshape(-1), y.reshape(-1), x.dtype.type(slope))
-    return y
-
-
-def leaky_relu_bwd(gy, y, slope):
-    """gy where y > 0, slope gy elsewhere (y may be the output or the input: their signs agree)."""
-    gx = np.empty(gy.shape, gy.dtype)
-    _leaky_bwd(plain(gy).reshape(-1), plain(y).reshape(-1), gx.reshape(-1), gy.dtype.type(slope))
-    return gx
-
-
-def _rows(M, C):
-    """Rows of one block."""
-    return max(1, min(M, ROWS, BLOCK // C))
 
 
 @loop
@@ -186,66 +147,3 @@ def _normalise_bwd_block(gy, y, x, gx, mean, scale, shift, tilt, slope):
         for c in range(len(row)):
             g = gradient[c] if sign[c] > 0 else slope * gradient[c]
             out[c] = (g - shift[c] - (row[c] - mean[c]) * tilt[c]) * scale[c]
-
-
-@loop
-def _bias(x, b, y, slope, rows):
-    for t in prange((len(x) + rows - 1) // rows):
-        _bias_block(x[t * rows : (t + 1) * rows], b, y[t * rows : (t + 1) * rows], slope)
-
-
-@part
-def _bias_block(x, b, y, slope):
-    for m in range(len(x)):
-        row, out = x[m], y[m]
-        for c in range(len(row)):
-            v = row[c] + b[c]
-            out[c] = v if v > 0 else slope * v
-
-
-@loop
-def _bias_bwd(gy, y, gx, sums, gb, slope, rows):
-    for t in prange(len(sums)):
-        i, j = t * rows, min(len(gy), (t + 1) * rows)
-        _bias_bwd_block(gy[i:j], y[i:j], gx[i:j], sums[t], slope)
-    for c in range(len(gb)):
-        total = 0.0
-        for t in range(len(sums)):
-            total += sums[t, c]
-        gb[c] = total
-
-
-@part
-def _bias_bwd_block(gy, y, gx, sums, slope):
-    sums[:] = 0
-    for m in range(len(gy)):
-        gradient, sign, out = gy[m], y[m], gx[m]
-        for c in range(len(out)):
-            g = gradient[c] if sign[c] > 0 else slope * gradient[c]
-            out[c] = g
-            sums[c] += g
-
-
-@loop
-def _leaky(x, y, slope):
-    for t in prange((len(x) + BLOCK - 1) // BLOCK):
-        _leaky_block(x[t * BLOCK : (t + 1) * BLOCK], y[t * BLOCK : (t + 1) * BLOCK], slope)
-
-
-@part
-def _leaky_block(x, y, slope):
-    for i in range(len(x)):
-        y[i] = x[i] if x[i] > 0 else slope * x[i]
-
-
-@loop
-def _leaky_bwd(gy, y, gx, slope):
-    for t in prange((len(gy) + BLOCK - 1) // BLOCK):
-        i, j = t * BLOCK, (t + 1) * BLOCK
-        _leaky_bwd_block(gy[i:j], y[i:j], gx[i:j], slope)
-
-
-@part
-def _leaky_bwd_block(gy, y, gx, slope):
-    for i in range(len(gx)):
-        gx[i] = gy[i] if y[i] > 0 else slope * gy[i]

@@ -1,41 +1,48 @@
-"""One update of a flat parameter in one pass, in place: `p`, its gradient `g` and the optimizer's buffers, all (n,).
+"""One update of a flat parameter buffer in one pass, in place: `p`, its gradient `g` and the optimizer's own buffers.
 
-Conventions are PyTorch's: eps outside the root.
+`p` and the buffers are (n,); g is too, or a list of arrays, the gradient in parts: in order and n numbers in all. Each
+part is a loop of its own. Conventions are PyTorch's: eps outside the root.
 """
 
 import math
 
 from numba import prange
 
-from inachus.kernels.cpu.loops import loop, part
-
-BLOCK = 1 << 14
+from inachus.kernels.cpu.loops import BLOCK, loop, part, plain
+from inachus.kernels.reference.optim import pairs, parts
 
 
 def sgd(p, g, v, lr, momentum):
     """v <- momentum v + g; p <- p - lr v. Polyak (1964)."""
-    _sgd(p, g, v, *_numbers(p, lr, momentum))
+    numbers = _numbers(p, lr, momentum)
+    for i, gi in parts(p, g):
+        _sgd(p[i], plain(gi), v[i], *numbers)
 
 
 def rmsprop(p, g, v, lr, alpha, eps):
     """v <- alpha v + (1-alpha) g^2; p <- p - lr g / (sqrt(v) + eps). Tieleman and Hinton (2012)."""
-    _rmsprop(p, g, v, *_numbers(p, lr, alpha, 1 - alpha, eps))
+    numbers = _numbers(p, lr, alpha, 1 - alpha, eps)
+    for i, gi in parts(p, g):
+        _rmsprop(p[i], plain(gi), v[i], *numbers)
 
 
 def adam(p, g, m, v, lr, beta1, beta2, eps, t):
     """Adam with bias correction at step t = 1, 2, ...: p <- p - lr mhat / (sqrt(vhat) + eps). Kingma and Ba (2015)."""
     root = (1 - beta2**t) ** 0.5
     step = lr * root / (1 - beta1**t)  # both corrections, moved out of the loop
-    _adam(p, g, m, v, *_numbers(p, step, 1 - beta1, beta2, 1 - beta2, eps * root))
+    numbers = _numbers(p, step, 1 - beta1, beta2, 1 - beta2, eps * root)
+    for i, gi in parts(p, g):
+        _adam(p[i], plain(gi), m[i], v[i], *numbers)
 
 
 def ema(a, p, decay):
-    """a <- decay a + (1-decay) p."""
-    _ema(a, p, *_numbers(p, 1 - decay))
+    """a <- decay a + (1-decay) p for one contiguous array, or for each of a list; p is alike, in any layout."""
+    for average, value in pairs(a, p):
+        _ema(average, plain(value), *_numbers(average, 1 - decay))
 
 
 def _numbers(p, *numbers):
-    return (p.dtype.type(number) for number in numbers)
+    return [p.dtype.type(number) for number in numbers]
 
 
 @loop

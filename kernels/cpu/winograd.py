@@ -19,6 +19,7 @@ used (`conv.py`). Read next: `transforms.py`.
 import numpy as np
 from numba import get_thread_id, prange
 
+from inachus.kernels.cpu.activation import finish
 from inachus.kernels.cpu.loops import arena, loop, scratch
 from inachus.kernels.cpu.matmul import gemm, panel
 from inachus.kernels.cpu.transforms import (
@@ -37,8 +38,8 @@ ROWS = 512  # of V or M that one panel of U is used for
 TILES, DEEP = 64, 192  # rows of one block of gU, and terms of its sums at a time
 
 
-def conv2d(x, w, stride, pad):
-    """y = A (D x . G w)."""
+def conv2d(x, w, stride, pad, b=None, slope=1.0):
+    """y = lrelu(A (D x . G w) + b)."""
     (N, H, W, C), (K, _, _, O), S = x.shape, w.shape, stride
     y = np.empty((N, (H + 2 * pad - K) // S + 1, (W + 2 * pad - K) // S + 1, O), x.dtype)
     panels = scratch(x.dtype, S * S * C * panel(x.itemsize), 2)
@@ -46,11 +47,12 @@ def conv2d(x, w, stride, pad):
         to_points(x[images], V, S, pad, y.shape[1:3], lines)
         _multiply(V, w, M, S, False, panels)
         from_points(M, y[images])
+        finish(y[images], b, slope)
     return y
 
 
-def conv2d_dx(gy, w, hw, stride, pad):
-    """gx = D' (A' gy . (G w)')."""
+def conv2d_dx(gy, w, hw, stride, pad, b=None, slope=1.0):
+    """gx = lrelu(D' (A' gy . (G w)') + b)."""
     K, _, C, O = w.shape
     gx, S = np.empty((len(gy), *hw, C), gy.dtype), stride
     panels = scratch(gy.dtype, O * (panel(gy.itemsize) + GROUP), 2)
@@ -58,6 +60,7 @@ def conv2d_dx(gy, w, hw, stride, pad):
         from_points_adjoint(gy[images], M, pairs)
         _multiply(M, w, V, S, True, panels)
         to_points_adjoint(V, gx[images], S, pad, lines)
+        finish(gx[images], b, slope)
     return gx
 
 

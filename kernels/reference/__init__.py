@@ -2,38 +2,53 @@
 
 Letters: `N H W C` input, `O` output channels, `KH KW` kernel, `OH OW` output, `S` stride, `P` pad. Images are
 channels last, `(N, H, W, C)`; convolution weights `(KH, KW, C, O)`. Gradients are `gy gx gw`; a kernel called
-`f_bwd` computes the gradient of `f`. No kernel changes its inputs, but for those of `optim.py`, whose purpose is
-to change them; none returns a view of an input. The derivatives that use these kernels stand in `engine/ops`.
+`f_bwd` computes the gradient of `f`. No kernel changes its inputs, but for `track` and those of `optim.py`, whose
+purpose is to change them; results are contiguous and never views of an input. The derivatives that use these kernels
+stand in `engine/ops`.
 
 This list is the contract: every backend exports these names with these signatures. Read `conv.py` next.
 """
 
-from inachus.kernels.reference.conv import conv2d, conv2d_dw, conv2d_dx
-from inachus.kernels.reference.linear import matmul
-from inachus.kernels.reference.losses import (
-    absolute_error,
-    absolute_error_bwd,
-    bce_with_logits,
-    bce_with_logits_bwd,
-    squared_error,
-    squared_error_bwd,
+from inachus.kernels.reference.activation import (
+    bias_act,
+    bias_act_bwd,
+    leaky_relu,
+    leaky_relu_bwd,
+    sigmoid,
+    softplus,
+    tanh,
+    tanh_bwd,
 )
-from inachus.kernels.reference.norm import bias_act, bias_act_bwd, leaky_relu, leaky_relu_bwd, norm, norm_bwd
+from inachus.kernels.reference.conv import conv2d, conv2d_dw, conv2d_dx
+from inachus.kernels.reference.image import (
+    concat,
+    dropout,
+    pixel_shuffle,
+    pixel_unshuffle,
+    reflect_pad,
+    reflect_pad_bwd,
+    upsample,
+    upsample_bwd,
+)
+from inachus.kernels.reference.linear import matmul
+from inachus.kernels.reference.losses import absolute_error, bce_with_logits, hinge, squared_error
+from inachus.kernels.reference.norm import norm, norm_bwd, track
 from inachus.kernels.reference.optim import adam, ema, rmsprop, sgd
 from inachus.kernels.reference.random import normal, philox, uniform
 
 __all__ = [
     "absolute_error",
-    "absolute_error_bwd",
     "adam",
     "bce_with_logits",
-    "bce_with_logits_bwd",
     "bias_act",
     "bias_act_bwd",
+    "concat",
     "conv2d",
     "conv2d_dw",
     "conv2d_dx",
+    "dropout",
     "ema",
+    "hinge",
     "leaky_relu",
     "leaky_relu_bwd",
     "matmul",
@@ -41,9 +56,19 @@ __all__ = [
     "norm_bwd",
     "normal",
     "philox",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "reflect_pad",
+    "reflect_pad_bwd",
     "rmsprop",
     "sgd",
+    "sigmoid",
+    "softplus",
     "squared_error",
-    "squared_error_bwd",
+    "tanh",
+    "tanh_bwd",
+    "track",
     "uniform",
+    "upsample",
+    "upsample_bwd",
 ]

@@ -2,18 +2,23 @@
 
 Windows are gathered into columns, some images at a time so that the column buffer stays in cache, and multiplied
 once: BLAS does the work. Read `conv2d` and `conv2d_dw`, then `conv2d_dx`, which is also the transposed convolution.
+Both layers take a bias and a leaky ReLU with them, applied while a block's result is in cache.
 """
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from inachus.kernels.reference.activation import finish
 from inachus.kernels.reference.blocks import each, spans
 
 COLUMN_FLOATS = 1 << 21  # the column buffer of one block: 8 MB of float32
 
 
-def conv2d(x, w, stride, pad):
-    """y[n,oh,ow,o] = sum over kh,kw,c of x[n, oh S+kh-P, ow S+kw-P, c] w[kh,kw,c,o], x zero outside."""
+def conv2d(x, w, stride, pad, b=None, slope=1.0):
+    """y[n,oh,ow,o] = lrelu(b[o] + sum over kh,kw,c of x[n, oh S+kh-P, ow S+kw-P, c] w[kh,kw,c,o]), x zero outside.
+
+    No b (O,) counts as zeros; slope 1 is the identity, 0 ReLU.
+    """
     (KH, KW, _, O), (N, H, W, _) = w.shape, x.shape
     OH, OW = ((n + 2 * pad - k) // stride + 1 for n, k in ((H, KH), (W, KW)))
     w = w.reshape(-1, O)
@@ -22,6 +27,7 @@ def conv2d(x, w, stride, pad):
     def block(part):
         cols = _columns(x[part], KH, KW, stride, (pad, pad), (pad, pad))
         np.matmul(cols, w, out=y[part].reshape(-1, O))  # (rows, KH*KW*C) . (KH*KW*C, O)
+        finish(y[part], b, slope)
 
     each(block, _images(N, OH * OW * len(w)))
     return y
@@ -39,21 +45,21 @@ def conv2d_dw(x, gy, khw, stride, pad):
     return sum(parts[1:], start=parts[0]).reshape(KH, KW, C, O)
 
 
-def conv2d_dx(gy, w, hw, stride, pad):
+def conv2d_dx(gy, w, hw, stride, pad, b=None, slope=1.0):
     """Gradient of conv2d in x, and the transposed convolution: gx[n, oh S+kh-P, ow S+kw-P, c] += gy[n,oh,ow,o] w.
 
-    `hw` is (H, W) of gx, because the stride makes several sizes possible. Two algorithms, the cheaper one runs:
-    `_dx_phases` multiplies by the zeros around gy and is slow for few channels, `_dx_scatter` writes every pixel
-    KH*KW/S^2 times.
+    `hw` is (H, W) of gx, because the stride makes several sizes possible; lrelu(gx + b), b (C,), as in conv2d. Two
+    algorithms, the cheaper one runs: `_dx_phases` multiplies by the zeros around gy and is slow for few channels,
+    `_dx_scatter` writes every pixel KH*KW/S^2 times.
     """
     KH, KW, C, _ = w.shape
     _, OH, OW, _ = gy.shape
     (_, Q, TH), (_, R, TW) = _phases(hw[0], KH, stride, pad), _phases(hw[1], KW, stride, pad)
     work = Q * R * TH * TW * stride**2 / (OH * OW * KH * KW)  # multiplications, relative to the useful ones
-    return (_dx_phases if work < 1.4 and C >= 8 else _dx_scatter)(gy, w, hw, stride, pad)
+    return (_dx_phases if work < 1.4 and C >= 8 else _dx_scatter)(gy, w, hw, stride, pad, b, slope)
 
 
-def _dx_scatter(gy, w, hw, stride, pad):
+def _dx_scatter(gy, w, hw, stride, pad, b, slope):
     """col2im: one GEMM to the columns, then each kernel tap adds its plane to the strided pixels it came from."""
     (N, OH, OW, O), (KH, KW, C, _), (H, W), S = gy.shape, w.shape, hw, stride
     gx = np.empty((N, H, W, C), gy.dtype)
@@ -68,12 +74,13 @@ def _dx_scatter(gy, w, hw, stride, pad):
             for kw in range(KW):
                 around[:, kh : kh + S * OH : S, kw : kw + S * OW : S] += cols[:, :, :, kh, kw]
         gx[part] = around[:, pad : pad + H, pad : pad + W]
+        finish(gx[part], b, slope)
 
     each(block, _images(N, OH * OW * KH * KW * C))
     return gx
 
 
-def _dx_phases(gy, w, hw, stride, pad):
+def _dx_phases(gy, w, hw, stride, pad, b, slope):
     """A transposed convolution is a stride-1 convolution to S*S*C channels, shuffled into S x S pixels."""
     (N, OH, OW, O), (KH, KW, C, _), (H, W), S = gy.shape, w.shape, hw, stride
     (q0, Q, TH), (r0, R, TW) = _phases(H, KH, S, pad), _phases(W, KW, S, pad)
@@ -86,12 +93,13 @@ def _dx_phases(gy, w, hw, stride, pad):
 
     def block(part):
         z = (_columns(gy[part], TH, TW, 1, *around) @ taps).reshape(-1, Q, R, S, S, C)
-        for a in range(S):
-            y, q = _phase_start(a, q0, S, pad)
-            for b in range(S):
-                x, r = _phase_start(b, r0, S, pad)
+        for i in range(S):
+            y, q = _phase_start(i, q0, S, pad)
+            for j in range(S):
+                x, r = _phase_start(j, r0, S, pad)
                 pixels = gx[part, y::S, x::S]
-                pixels[...] = z[:, q : q + pixels.shape[1], r : r + pixels.shape[2], a, b]
+                pixels[...] = z[:, q : q + pixels.shape[1], r : r + pixels.shape[2], i, j]
+        finish(gx[part], b, slope)
 
     each(block, _images(N, Q * R * len(taps)))
     return gx

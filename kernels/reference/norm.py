@@ -1,10 +1,11 @@
-"""Normalisation, bias and leaky ReLU in NumPy, forward and backward, in blocks that stay in cache.
+"""Normalisation in NumPy, forward and backward, in blocks that stay in cache, and its running statistics.
 
-Not here: their definitions in differentiable operations, which `engine/ops/norm.py` keeps beside the rules.
+Not here: the definition in differentiable operations, which `engine/ops/norm.py` keeps beside the rules.
 """
 
 import numpy as np
 
+from inachus.kernels.reference.activation import finish, rows_sum, weigh
 from inachus.kernels.reference.blocks import BLOCK, spans
 
 
@@ -18,7 +19,7 @@ def norm(x, gamma, beta, groups, eps, slope):
     y, M = np.empty_like(x3), x3.shape[1]
     mean, var = np.zeros_like(x3[:, 0]), np.zeros_like(x3[:, 0])  # (G, C)
     for g, rows in _row_blocks(x3):
-        mean[g] += _rows_sum(x3[g, rows])
+        mean[g] += rows_sum(x3[g, rows])
     mean /= M
     for g, rows in _row_blocks(x3):
         d = np.subtract(x3[g, rows], mean[g], out=y[g, rows])
@@ -28,8 +29,7 @@ def norm(x, gamma, beta, groups, eps, slope):
     for g, rows in _row_blocks(x3):
         part = y[g, rows]
         part *= scale[g]
-        part += beta
-        _lrelu_(part, slope)
+        finish(part, beta, slope)
     return y.reshape(x.shape), mean, rstd
 
 
@@ -40,10 +40,10 @@ def norm_bwd(gy, y, x, gamma, mean, rstd, slope):
     g3, gx, M = np.empty_like(x3), np.empty_like(x3), x3.shape[1]
     sum_g, sum_gx = np.zeros_like(mean), np.zeros_like(mean)  # of g and of g xhat, (G, C)
     for g, rows in _row_blocks(x3):
-        part = _lrelu_bwd(gy3[g, rows], y3[g, rows], slope, out=g3[g, rows])
+        part = weigh(gy3[g, rows], y3[g, rows], slope, out=g3[g, rows])
         xhat = np.subtract(x3[g, rows], mean[g], out=gx[g, rows])
         xhat *= rstd[g]
-        sum_g[g] += _rows_sum(part)
+        sum_g[g] += rows_sum(part)
         sum_gx[g] += np.einsum("mc,mc->c", part, xhat)
     scale = gamma * rstd
     for g, rows in _row_blocks(x3):
@@ -55,65 +55,14 @@ def norm_bwd(gy, y, x, gamma, mean, rstd, slope):
     return gx.reshape(x.shape), sum_gx.sum(0), sum_g.sum(0)
 
 
-def bias_act(x, b, slope):
-    """y = lrelu(x + b), b (C,) on the last axis; slope 0 is ReLU, 1 a plain bias."""
-    x2 = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    y = np.empty_like(x2)
+def track(running_mean, running_var, mean, rstd, eps, momentum, count):
+    """running <- running + momentum (new - running) in place, for mean and variance (C,).
 
-    for rows in spans(len(x2), BLOCK // x2.shape[1]):
-        np.add(x2[rows], b, out=y[rows])
-        _lrelu_(y[rows], slope)
-    return y.reshape(x.shape)
-
-
-def bias_act_bwd(gy, y, slope):
-    """Gradient of `bias_act`: gx and gb."""
-    gx = leaky_relu_bwd(gy, y, slope)
-    flat = gx.reshape(-1, gx.shape[-1])
-    return gx, sum(_rows_sum(flat[rows]) for rows in spans(len(flat), BLOCK // flat.shape[1]))
-
-
-def leaky_relu(x, slope):
-    """max(x, slope x), slope in [0, 1]."""
-    y = np.array(x, order="C")
-    flat = y.reshape(-1)
-    for part in spans(flat.size, BLOCK):
-        _lrelu_(flat[part], slope)
-    return y
-
-
-def leaky_relu_bwd(gy, y, slope):
-    """gy where y > 0, slope gy elsewhere (y may be the output or the input: their signs agree)."""
-    gx = np.empty(gy.shape, gy.dtype)
-    g, v, out = (a.reshape(-1) for a in (gy, y, gx))
-    for part in spans(g.size, BLOCK):
-        _lrelu_bwd(g[part], v[part], slope, out=out[part])
-    return gx
-
-
-def _lrelu_(y, slope):
-    """In place."""
-    if slope == 0:
-        np.maximum(y, 0, out=y)
-    elif slope != 1:
-        np.maximum(y, y * y.dtype.type(slope), out=y)
-
-
-def _lrelu_bwd(gy, y, slope, out):
-    if slope == 1:
-        np.copyto(out, gy)
-    else:
-        np.greater(y, 0, out=out, casting="unsafe")  # 1 or 0
-        if slope != 0:
-            out *= out.dtype.type(1 - slope)
-            out += out.dtype.type(slope)
-        out *= gy
-    return out
-
-
-def _rows_sum(x2):
-    """(M, C) -> (C,); as a matrix product, because BLAS adds in blocks: faster and with less rounding."""
-    return np.ones(len(x2), x2.dtype) @ x2
+    mean, rstd (1, C) are those that `norm` found in one group of `count` rows; the new variance is the unbiased one.
+    """
+    var = (1 / np.square(rstd[0]) - eps) * (count / max(count - 1, 1))
+    running_mean += momentum * (mean[0] - running_mean)
+    running_var += momentum * (var - running_var)
 
 
 def _row_blocks(x3):
