@@ -13,4 +13,5 @@ for folder in FOLDERS:
     packages += [f"inachus.{folder}"] + [f"inachus.{folder}.{name}" for name in inside]
     package_dir[f"inachus.{folder}"] = folder
 
-setup(packages=packages, package_dir=package_dir, package_data={name: ["py.typed"] for name in packages})
+sources = ["py.typed", "*.cu", "*.cuh", "*.h", "*.cpp", "*.json"]  # kernels are compiled where they run
+setup(packages=packages, package_dir=package_dir, package_data=dict.fromkeys(packages, sources))

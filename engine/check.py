@@ -7,6 +7,7 @@ import numpy as np
 
 from inachus.engine.random import Generator
 from inachus.engine.tensor import Tensor, constant, grad
+from inachus.kernels import fetch
 
 
 def check_grads(f, xs, order: int = 2, *, eps: float = 1e-5, rtol: float = 1e-5, seed: int = 0) -> None:
@@ -15,19 +16,19 @@ def check_grads(f, xs, order: int = 2, *, eps: float = 1e-5, rtol: float = 1e-5,
     f maps float64 Tensors to a Tensor; xs are arrays or Tensors. Raises AssertionError with both numbers.
     """
     rng = Generator(seed, order)
-    arrays = [np.asarray(x.data if isinstance(x, Tensor) else x, np.float64) for x in xs]
+    arrays = [np.asarray(x, np.float64) for x in xs]
     y = f(*(constant(a) for a in arrays))
-    u = rng.normal(y.shape, dtype=np.float64)
-    vs = [rng.normal(a.shape, dtype=np.float64) for a in arrays]
+    u = fetch(rng.normal(y.shape, dtype=np.float64))
+    vs = [fetch(rng.normal(a.shape, dtype=np.float64)) for a in arrays]
 
     def along(step):
-        return float(np.sum(f(*(constant(a + step * v) for a, v in zip(arrays, vs, strict=True))).data * u))
+        return float(np.sum(f(*(constant(a + step * v) for a, v in zip(arrays, vs, strict=True))).numpy() * u))
 
     expected = (along(eps) - along(-eps)) / (2 * eps)
     leaves = [Tensor(a, requires_grad=True) for a in arrays]
     gs = grad(f(*leaves), leaves, constant(u))
-    parts = [float(np.sum(g.data * v)) for g, v in zip(gs, vs, strict=True)]
-    scale = 1 + sum(np.abs(g.data * v).sum() for g, v in zip(gs, vs, strict=True))
+    parts = [float(np.sum(g.numpy() * v)) for g, v in zip(gs, vs, strict=True)]
+    scale = 1 + sum(np.abs(g.numpy() * v).sum() for g, v in zip(gs, vs, strict=True))
     error = abs(sum(parts) - expected)
     assert error <= rtol * scale, f"order {order}: grad gives {sum(parts):.9g}, differences {expected:.9g}"
     if order > 1:

@@ -1,4 +1,4 @@
-"""Losses: scalars to minimise. The three that end a GAN step are fused ops with their composite twin beside them.
+"""Losses: scalars to minimise. The four that end a GAN step are fused ops with their composite twin beside them.
 
 Discriminators give logits `s`; D(x) = sigmoid(s) appears in no loss, because log(sigmoid(s)) overflows where
 softplus does not. Not here: who minimises what, and when (`models/`).
@@ -8,20 +8,17 @@ import numpy as np
 
 from inachus.engine import ops
 from inachus.engine.tensor import Tensor, constant, grad, op
-from inachus.kernels import backend
+from inachus.kernels import backend, number, xp
 
 
-@op
+@op(saves=True)
 def _bce(s, t):
     return backend(s).bce_with_logits(s, t)
 
 
 @_bce.vjp
-def _(gy, y, s, t):
-    return (
-        lambda: constant(backend(s.data).bce_with_logits_bwd(gy.data, s.data, t.data)),
-        lambda: gy * s * (-1.0 / s.size),
-    )
+def _(gy, y, s, t, *, saved):
+    return gy * constant(saved), lambda: ops.sum_to(gy * s * (-1.0 / s.size), shape=t.shape)
 
 
 @_bce.composite
@@ -29,15 +26,15 @@ def _(s, t):
     return (ops.softplus(s) - s * t).mean()
 
 
-@op
+@op(saves=True)
 def _squared(s, t):
     return backend(s).squared_error(s, t)
 
 
 @_squared.vjp
-def _(gy, y, s, t):
-    gs = constant(backend(s.data).squared_error_bwd(gy.data, s.data, t.data))
-    return gs, lambda: -gs
+def _(gy, y, s, t, *, saved):
+    gs = gy * constant(saved)
+    return gs, lambda: ops.sum_to(-gs, shape=t.shape)
 
 
 @_squared.composite
@@ -45,15 +42,15 @@ def _(s, t):
     return ops.square(s - t).mean()
 
 
-@op
+@op(saves=True)
 def _absolute(s, t):
     return backend(s).absolute_error(s, t)
 
 
 @_absolute.vjp
-def _(gy, y, s, t):
-    gs = constant(backend(s.data).absolute_error_bwd(gy.data, s.data, t.data))
-    return gs, lambda: -gs
+def _(gy, y, s, t, *, saved):
+    gs = gy * constant(saved)
+    return gs, lambda: ops.sum_to(-gs, shape=t.shape)
 
 
 @_absolute.composite
@@ -61,10 +58,25 @@ def _(s, t):
     return ops.abs(s - t).mean()
 
 
+@op(saves=True)
+def _hinge(s, *, sign):
+    return backend(s).hinge(s, sign)
+
+
+@_hinge.vjp
+def _(gy, y, s, *, sign, saved):
+    return (gy * constant(saved),)
+
+
+@_hinge.composite
+def _(s, *, sign):
+    return ops.relu(1.0 - sign * s).mean()
+
+
 def _target(name: str, s: Tensor, t: Tensor | float) -> Tensor:
-    """A number as a target becomes a constant of the shape of s; a Tensor must have it."""
+    """A number as a target becomes a 0-d constant, one for all elements; a Tensor must have the shape of s."""
     if isinstance(t, int | float):
-        return constant(np.full_like(s.data, t))
+        return constant(number(t, s.dtype))
     if isinstance(t, Tensor) and t.shape != s.shape:
         raise ValueError(f"{name}: prediction {s.shape} and target {t.shape} differ; nothing is broadcast here")
     return t
@@ -87,18 +99,19 @@ def l1(s: Tensor, t: Tensor | float) -> Tensor:
 
 def hinge(s: Tensor, sign: float) -> Tensor:
     """mean of max(0, 1 - sign s): sign +1 for real, -1 for fake. Lim and Ye (2017)."""
-    return ops.relu(1.0 - sign * s).mean()
+    return _hinge(s, sign=float(sign))
 
 
 def cross_entropy(logits: Tensor, labels) -> Tensor:
     """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,) in 0..K-1; ValueError for others."""
     labels = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
-    if labels.shape != logits.shape[:1] or labels.min() < 0 or labels.max() >= logits.shape[1]:
+    on_host = isinstance(labels, np.ndarray)  # a device's would have to be waited for
+    if labels.shape != logits.shape[:1] or (on_host and (labels.min() < 0 or labels.max() >= logits.shape[1])):
         raise ValueError(
             f"cross_entropy: labels {labels.shape} must be one of 0..{logits.shape[1] - 1} for each of "
             f"the rows of logits {logits.shape}"
         )
-    return -ops.log_softmax(logits)[np.arange(len(labels)), labels].mean()
+    return -ops.log_softmax(logits)[xp(logits.data).arange(len(labels)), labels].mean()
 
 
 def gradient_penalty(critic, x: Tensor, target: float = 1.0) -> Tensor:

@@ -14,7 +14,8 @@ import numpy as np
 
 from inachus.engine.nn.module import Module, flatten
 from inachus.engine.tensor import Tensor, grad
-from inachus.kernels import backend
+from inachus.kernels import backend, xp
+from inachus.kernels.steps import live
 
 Schedule = Callable[[int], float]
 
@@ -35,9 +36,7 @@ class Optimizer:
     def __init__(self, parameters: Sequence[Tensor], lr: float | Schedule):
         self.parameters = [p for p in parameters if p.requires_grad]
         self.flat = flatten(self.parameters)
-        self.arrays = {name: np.zeros_like(self.flat) for name in self.slots}
-        ends = np.cumsum([p.size for p in self.parameters])[:-1]
-        self.parts = list(zip(*(np.split(a, ends) for a in (self.flat, *self.arrays.values())), strict=True))
+        self.arrays = {name: xp(self.flat).zeros_like(self.flat) for name in self.slots}
         self.lr, self.steps = lr, 0
 
     def rate(self) -> float:
@@ -51,13 +50,17 @@ class Optimizer:
     def step(self, gradients: Sequence[Tensor] | None = None) -> None:
         """One step along `gradients`, by default the parameters' `.grad` (none counts as zero)."""
         gradients = [p.grad for p in self.parameters] if gradients is None else gradients
-        lr, kernels = self.rate(), backend(self.flat)
-        self.steps += 1
-        for (p, *state), g in zip(self.parts, gradients, strict=True):
-            self.update(kernels, lr, p, np.zeros_like(p) if g is None else g.data.reshape(-1), *state)
+        pairs = zip(self.parameters, gradients, strict=True)
+        gs = [xp(p.data).zeros_like(p.data) if g is None else g.data for p, g in pairs]
+        lr, t = live(self.rate), live(self._count)
+        self.update(backend(self.flat), lr, t, [g.reshape(-1) for g in gs], *self.arrays.values())
 
-    def update(self, kernels, lr: float, p, g, *state) -> None:
-        """Changes one parameter and its state in place, all flat, by one kernel; what a subclass writes."""
+    def _count(self) -> int:
+        self.steps += 1
+        return self.steps
+
+    def update(self, kernels, lr: float, t: int, gs: list, *state) -> None:
+        """Changes `flat` and the state in place by one kernel, given the gradient in parts; what a subclass writes."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def zero_grad(self) -> None:
@@ -74,7 +77,7 @@ class Optimizer:
         for name, array in self.arrays.items():
             if state[name].shape != array.shape:
                 raise ValueError(f"optimizer state '{name}' has shape {state[name].shape}, expected {array.shape}")
-            array[...] = state[name]
+            array[...] = xp(array).asarray(state[name])
         self.steps = int(state["steps"])
 
 
@@ -87,9 +90,9 @@ class SGD(Optimizer):
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def update(self, kernels, lr, p, g, velocity):
+    def update(self, kernels, lr, t, gs, velocity):
         """One pass."""
-        kernels.sgd(p, g, velocity, lr, self.momentum)
+        kernels.sgd(self.flat, gs, velocity, lr, self.momentum)
 
 
 class Adam(Optimizer):
@@ -101,9 +104,9 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         self.betas, self.eps = betas, eps
 
-    def update(self, kernels, lr, p, g, m, v):
+    def update(self, kernels, lr, t, gs, m, v):
         """One pass."""
-        kernels.adam(p, g, m, v, lr, *self.betas, self.eps, self.steps)
+        kernels.adam(self.flat, gs, m, v, lr, *self.betas, self.eps, t)
 
 
 class RMSProp(Optimizer):
@@ -115,9 +118,9 @@ class RMSProp(Optimizer):
         super().__init__(parameters, lr)
         self.alpha, self.eps = alpha, eps
 
-    def update(self, kernels, lr, p, g, v):
+    def update(self, kernels, lr, t, gs, v):
         """One pass."""
-        kernels.rmsprop(p, g, v, lr, self.alpha, self.eps)
+        kernels.rmsprop(self.flat, gs, v, lr, self.alpha, self.eps)
 
 
 class EMA:
@@ -133,11 +136,13 @@ class EMA:
 
     def update(self) -> None:
         """Call once after each step of the network's optimizer."""
+        averages, values = ([a.reshape(-1) for a in n.state_dict().values()] for n in (self.network, self.source))
+        backend(averages[0]).ema(averages, values, live(self._decay))
+
+    def _decay(self) -> float:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        pairs = zip(self.network.state_dict().values(), self.source.state_dict().values(), strict=True)
-        for average, value in pairs:
-            backend(average).ema(average.reshape(-1), value.reshape(-1), decay)
+        return decay
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The average by name, and the step count."""

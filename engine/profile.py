@@ -24,10 +24,10 @@ class Profile:
         for op, (forward, rule) in self._ops.items():
             name = op.__name__.strip("_")
             op.forward, op.rule = self._timed(name, forward), rule and self._timed_rule(name + "'", rule)
-        self._host, self._kernels = kernels.host(), {}
-        for name in self._host.__all__:
-            self._kernels[name] = getattr(self._host, name)
-            setattr(self._host, name, self._outside(name, self._kernels[name]))
+        self._backend, self._kernels = kernels.selected(), {}
+        for name in self._backend.__all__:
+            self._kernels[name] = getattr(self._backend, name)
+            setattr(self._backend, name, self._outside(name, self._kernels[name]))
         self._began = time.perf_counter()
         return self
 
@@ -36,7 +36,7 @@ class Profile:
         for op, (forward, rule) in self._ops.items():
             op.forward, op.rule = forward, rule
         for name, kernel in self._kernels.items():
-            setattr(self._host, name, kernel)
+            setattr(self._backend, name, kernel)
 
     def table(self, rows: int = 20) -> str:
         """The largest shares of the whole time, a line each: share, milliseconds, calls, name."""
@@ -57,6 +57,7 @@ class Profile:
             try:
                 return function(*args, **kwargs)
             finally:
+                kernels.wait()
                 spent = time.perf_counter() - start
                 self.seconds[name] += spent - self._inside.pop()
                 self.calls[name] += 1

@@ -4,11 +4,13 @@ A generator is a key (seed, stream) and a position; its whole state is three int
 from a global state. The bits are made in `kernels/reference/random.py`.
 """
 
+import math
 import zlib
 
 import numpy as np
 
-from inachus.kernels import host
+from inachus.kernels import selected
+from inachus.kernels.steps import live
 
 
 class Generator:
@@ -23,19 +25,27 @@ class Generator:
 
     def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, dtype=np.float32) -> np.ndarray:
         """U[low, high)."""
-        return self._draw(host().uniform, shape, dtype) * np.dtype(dtype).type(high - low) + np.dtype(dtype).type(low)
+        return _scaled(self._draw(selected().uniform, shape, dtype), high - low, low)
 
     def normal(self, shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0, dtype=np.float32) -> np.ndarray:
         """N(mean, std^2)."""
-        return self._draw(host().normal, shape, dtype) * np.dtype(dtype).type(std) + np.dtype(dtype).type(mean)
+        return _scaled(self._draw(selected().normal, shape, dtype), std, mean)
 
     def integers(self, shape: tuple[int, ...], n: int) -> np.ndarray:
         """Integers 0..n-1, int64; n up to 2^24."""
-        return (self._draw(host().uniform, shape, np.float64) * n).astype(np.int64)
+        return (self._draw(selected().uniform, shape, np.float64) * n).astype(np.int64)
 
     def _draw(self, kernel, shape, dtype) -> np.ndarray:
-        start, self.position = self.position, self.position + -(-int(np.prod(shape)) // 4)  # four numbers a block
-        return kernel(self.seed, self.stream, start, tuple(shape), dtype)
+        return kernel(self.seed, self.stream, self.claim(math.prod(shape)), tuple(shape), dtype)
+
+    def claim(self, numbers: int) -> int:
+        """Where the next `numbers` numbers lie in the stream, which no later draw gets; in a captured step a dial."""
+
+        def take():
+            start, self.position = self.position, self.position + -(-numbers // 4)  # four numbers a block
+            return start
+
+        return live(take)
 
     def state(self) -> dict[str, int]:
         """All there is to save."""
@@ -44,3 +54,9 @@ class Generator:
     def load_state(self, state: dict[str, int]) -> None:
         """Continues exactly where `state()` was taken."""
         self.seed, self.stream, self.position = (int(state[k]) for k in ("seed", "stream", "position"))
+
+
+def _scaled(x, factor, shift):
+    """x factor + shift, in the dtype of x; nothing is computed for 1 and 0."""
+    x = x if factor == 1 else x * x.dtype.type(factor)
+    return x if shift == 0 else x + x.dtype.type(shift)

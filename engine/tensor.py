@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from inachus.kernels import device, known
+from inachus.kernels import device, fetch, known, number, place, xp
 
 Node = namedtuple("Node", "op inputs params saved")
 FREED = Node(None, (), {}, None)
@@ -21,8 +21,7 @@ OPS: dict[str, "Op"] = {}  # every op by name: what the table of derivative test
 _recording = True
 
 
-def _comparing(compare: Callable) -> Callable:
-    """Comparisons are not differentiable: they give plain boolean arrays."""
+def _comparing(compare: Callable) -> Callable:  # not differentiable: plain boolean arrays
     return lambda self, other: compare(self.data, other.data if isinstance(other, Tensor) else other)
 
 
@@ -40,10 +39,9 @@ class Tensor:
         if type(array) is not np.ndarray:
             if isinstance(array, Tensor):
                 raise TypeError("Tensor(Tensor): use t.detach() for the same numbers without their history")
-            if isinstance(array, np.generic):  # a reduction gives a scalar, a Tensor holds arrays
-                array = np.asarray(array)
-            array = array if known(array) else np.asarray(array, np.float32)
-        self.data = array
+            if isinstance(array, np.generic) or not known(array):  # a reduction gives a scalar, a Tensor holds arrays
+                array = np.asarray(array, getattr(array, "dtype", np.float32))
+        self.data = place(array)
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors have gradients, this one is {self.data.dtype}")
         self.requires_grad = requires_grad
@@ -57,7 +55,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The numbers as a NumPy array, without their history."""
-        return self.data
+        return fetch(self.data)
 
     def item(self) -> float:
         """The one number of a one-element tensor."""
@@ -89,9 +87,8 @@ class Tensor:
 
     def transpose(self, *axes) -> "Tensor":
         """Axes in another order; without arguments, reversed."""
-        if not axes:
-            axes = tuple(reversed(range(self.ndim)))
-        return ops.transpose(self, axes=axes[0] if isinstance(axes[0], tuple | list) else axes)
+        axes = axes or tuple(reversed(range(self.ndim)))
+        return ops.transpose(self, axes=axes[0] if axes and isinstance(axes[0], tuple | list) else axes)
 
     def __add__(self, other):
         return ops.add(self, other)
@@ -150,10 +147,10 @@ class Tensor:
         return float(self.data)
 
     def __array__(self, dtype=None, copy=None):
-        return np.array(self.data, dtype, copy=copy)
+        return np.array(fetch(self.data), dtype, copy=copy)
 
     def __repr__(self):
-        return f"Tensor(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})\n{self.data}"
+        return f"Tensor(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})\n{self.numpy()}"
 
 
 def constant(array: Any, dtype: Any = None) -> Tensor:
@@ -220,7 +217,7 @@ def _admitted(name: str, x: Any, first: Tensor | None) -> Tensor | None:
     if x is None or isinstance(x, Tensor):
         return x
     if type(x) in (bool, int, float):  # not their NumPy subclass, which comes from an array
-        return Tensor(np.asarray(x, first.dtype if first is not None and first.dtype.kind == "f" else np.float32))
+        return Tensor(number(x, first.dtype if first is not None and first.dtype.kind == "f" else np.float32))
     raise TypeError(f"{name}: got a raw {type(x).__name__}; wrap it in constant(...) to say that no gradient flows")
 
 
@@ -247,7 +244,7 @@ def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, s
     for t in order:
         if t.node and not leads.isdisjoint(map(id, t.node.inputs)):
             leads.add(id(t))
-    pending = {id(y): gy if gy is not None else Tensor(np.ones_like(y.data))}
+    pending = {id(y): gy if gy is not None else Tensor(xp(y.data).ones_like(y.data))}
     with _record(create_graph):
         while order:
             t = order.pop()
@@ -258,7 +255,7 @@ def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, s
                 pending[id(x)] = pending[id(x)] + g if id(x) in pending else g
             if not create_graph:
                 t.node = FREED
-    return [pending[id(x)] if id(x) in pending else Tensor(np.zeros_like(x.data)) for x in xs]
+    return [pending[id(x)] if id(x) in pending else Tensor(xp(x.data).zeros_like(x.data)) for x in xs]
 
 
 def _pull(t: Tensor, gt: Tensor, leads: set[int], create_graph: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -308,6 +305,11 @@ def _record(on: bool) -> Iterator[None]:
         yield
     finally:
         _recording = before
+
+
+def recording() -> bool:
+    """True where ops are recorded: a rule must then write its gradient in ops, for it may be differentiated."""
+    return _recording
 
 
 def no_grad(on: bool = True):

@@ -36,8 +36,13 @@ def of_loss(draw):
     return (draw(floats(shape, np.float64)), draw(floats(shape, np.float64, 0, 1))), {}
 
 
+@st.composite
+def of_hinge(draw):
+    return (draw(floats(draw(shapes((0, 3))), np.float64)),), {"sign": draw(st.sampled_from([-1.0, 1.0]))}
+
+
 ARGUMENTS = {"norm": of_norm(), "bias_act": of_bias_act(),
-             "_bce": of_loss(), "_squared": of_loss(), "_absolute": of_loss()}
+             "_bce": of_loss(), "_squared": of_loss(), "_absolute": of_loss(), "_hinge": of_hinge()}
 
 
 def test_every_op_with_a_twin_is_compared_with_it():

@@ -17,6 +17,7 @@ from oracles import close
 from inachus.engine import Tensor, check_grads, constant, grad, losses, ops
 from inachus.engine.random import Generator
 from inachus.engine.tensor import OPS
+from inachus.kernels import fetch
 
 rng = np.random.default_rng(5)
 
@@ -122,21 +123,32 @@ CASES = {
               Case(ops.dense, lambda x, w: np.einsum("abi,io->abo", x, w), (signed(2, 2, 3), signed(3, 2)))],
     "conv2d": [Case(lambda x, w: ops.conv2d(x, w, stride=2, pad=1), lambda x, w: oracles.conv2d(x, w, 2, 1),
                     (image, taps), 3),
-               Case(ops.conv2d, lambda x, w: oracles.conv2d(x, w, 1, 0), (image, taps))],
+               Case(ops.conv2d, lambda x, w: oracles.conv2d(x, w, 1, 0), (image, taps)),
+               Case(lambda x, w, b: ops.conv2d(x, w, b, pad=1, slope=0.2),
+                    lambda x, w, b: oracles.leaky_relu(oracles.conv2d(x, w, 1, 1) + b, 0.2), (image, taps, signed(2))),
+               Case(lambda x, w: ops.conv2d(x, w, slope=0.0), lambda x, w: np.maximum(oracles.conv2d(x, w, 1, 0), 0),
+                    (image, taps))],
     "conv2d_dx": [Case(lambda gy, w: ops.conv2d_dx(gy, w, hw=(6, 4), stride=2, pad=1),
                        lambda gy, w: oracles.conv2d_dx(gy, w, (6, 4), 2, 1), (signed(1, 3, 3, 2), taps), 3)],
     "conv2d_dw": [Case(lambda x, gy: ops.conv2d_dw(x, gy, khw=(3, 2), stride=2, pad=1),
                        lambda x, gy: oracles.conv2d_dw(x, gy, (3, 2), 2, 1), (image, signed(2, 3, 3, 2)), 3)],
     "conv_transpose2d": [Case(lambda x, w: ops.conv_transpose2d(x, w, stride=2, pad=1, output_pad=1),
                               lambda x, w: oracles.conv2d_dx(x, w, (6, 5), 2, 1),
-                              (signed(2, 3, 3, 2), taps))],
+                              (signed(2, 3, 3, 2), taps)),
+                         Case(lambda x, w, b: ops.conv_transpose2d(x, w, b, stride=2, slope=0.2),
+                              lambda x, w, b: oracles.leaky_relu(oracles.conv2d_dx(x, w, (5, 6), 2, 0) + b, 0.2),
+                              (signed(1, 2, 3, 2), taps, signed(3)))],
     "avg_pool2d": [Case(lambda x: ops.avg_pool2d(x, size=2), lambda x: oracles.pool(x, 2, np.mean),
                         (image,))],
     "max_pool2d": [Case(lambda x: ops.max_pool2d(x, size=2), lambda x: oracles.pool(x, 2, max), (image,))],
     "upsample_nearest": [Case(lambda x: ops.upsample_nearest(x, scale=3), lambda x: oracles.upsample(x, 3),
-                              (signed(2, 2, 1, 2),))],
+                              (signed(2, 2, 1, 2),)),
+                         Case(lambda x: ops.square(ops.upsample_nearest(x, scale=2)),
+                              lambda x: oracles.upsample(x * x, 2), (signed(1, 2, 2, 1),))],
     "pixel_shuffle": [Case(lambda x: ops.pixel_shuffle(x, scale=2), lambda x: oracles.pixel_shuffle(x, 2),
-                           (signed(1, 2, 3, 8),))],
+                           (signed(1, 2, 3, 8),)),
+                      Case(lambda x: ops.square(ops.pixel_shuffle(x, scale=2)),
+                           lambda x: oracles.pixel_shuffle(x * x, 2), (signed(1, 1, 2, 4),))],
     "leaky_relu": [Case(ops.leaky_relu, lambda x: oracles.leaky_relu(x, 0.2), (signed(6),))],
     "relu": [Case(ops.relu, lambda x: np.maximum(x, 0), (signed(6),))],
     "tanh": [Case(ops.tanh, np.tanh, (signed(4),))],
@@ -145,7 +157,7 @@ CASES = {
     "softmax": [Case(ops.softmax, oracles.softmax, (signed(2, 2, 3),))],
     "log_softmax": [Case(ops.log_softmax, lambda x: np.log(oracles.softmax(x)), (signed(2, 3),))],
     "dropout": [Case(lambda x: ops.dropout(x, Generator(1), rate=0.4),
-                     lambda x: np.where(Generator(1).uniform(x.shape) < 0.4, 0, x / 0.6), (signed(9),))],
+                     lambda x: np.where(fetch(Generator(1).uniform(x.shape)) < 0.4, 0, x / 0.6), (signed(9),))],
     "embedding": [Case(lambda w: ops.embedding([[0, 2], [2, 2]], w),
                        lambda w: w[[0, 2, 2, 2]].reshape(2, 2, 2), (signed(3, 2),))],
     "batch_norm": [Case(ops.batch_norm, norm(1), (signed(4, 2, 3), signed(3), signed(3)), 3),

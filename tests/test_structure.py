@@ -103,9 +103,9 @@ def test_a_bare_import_is_refused(folder):
 # --- backends ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", kernels.HOSTS)
+@pytest.mark.parametrize("name", [*kernels.HOSTS.values(), kernels.CUDA])
 def test_a_backend_has_the_names_and_signatures_of_the_reference(name):
-    reference, backend = import_module(kernels.HOSTS["reference"]), import_module(kernels.HOSTS[name])
+    reference, backend = import_module(kernels.HOSTS["reference"]), import_module(name)
     assert sorted(backend.__all__) == sorted(reference.__all__)
     for kernel in reference.__all__:
         expected, found = (inspect.signature(getattr(module, kernel)) for module in (reference, backend))

@@ -1,25 +1,34 @@
 """The data room: named, drawn and user-made data sets as plain arrays, and the batches drawn from them.
 
-What it is not: it knows no Tensor and no GAN; a model receives `Batch.items` and wraps them itself.
-Read next: `dataset.py` (what a data set and a batch are), then `sources.py` (how a name or path becomes one).
+What it is not: it knows no Tensor and no GAN; a model receives `Batch.items`, or `PairBatch.a` and `b`, and wraps them.
+Read next: `dataset.py` (what a data set and a batch are), `sources.py` (how a name or path becomes one), `pairs/`.
 """
 
 from inachus.engine.data.bounded import NoSplit
 from inachus.engine.data.cache import fetch
-from inachus.engine.data.dataset import Batch, Batches, Dataset
+from inachus.engine.data.dataset import Ahead, Batch, Batches, Dataset
 from inachus.engine.data.drawn import MIXTURES
-from inachus.engine.data.sources import Findings, check, lasting, list_sources, load
+from inachus.engine.data.findings import Findings, check
+from inachus.engine.data.pairs import Jitter, PairBatch, PairBatches, Pairs
+from inachus.engine.data.pairs.sources import load_pairs
+from inachus.engine.data.sources import lasting, list_sources, load
 
 __all__ = [
     "MIXTURES",
+    "Ahead",
     "Batch",
     "Batches",
     "Dataset",
     "Findings",
+    "Jitter",
     "NoSplit",
+    "PairBatch",
+    "PairBatches",
+    "Pairs",
     "check",
     "fetch",
     "lasting",
     "list_sources",
     "load",
+    "load_pairs",
 ]

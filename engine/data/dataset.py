@@ -6,6 +6,7 @@ Read next: `sources.py`, which turns names and paths into data sets.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -16,7 +17,7 @@ from inachus.engine.errors import DataError, UsageError
 
 SPLITS = ("train", "test")
 MAX_CLASSES = 65_536  # more "classes" than this are row numbers or hashes, not classes
-PURPOSES = {"order": 1, "drawing": 2}  # separate streams: the order of items never mirrors their noise
+PURPOSES = {"order": 1, "drawing": 2, "partners": 3, "jitter": 4}  # separate streams: none mirrors another
 
 
 def philox(seed: int, purpose: str, number: int) -> np.random.Philox:
@@ -109,11 +110,16 @@ class Dataset:
 
     def normalised(self, indices) -> np.ndarray:
         """The chosen items as float32: pictures in [-1,1] by x/127.5 - 1, points as they are."""
-        items = self.items[indices].astype(np.float32)
-        if self.kind == "pictures":
-            items /= np.float32(127.5)
-            items -= np.float32(1)
-        return items
+        items = self.items[indices]
+        return normalised(items) if self.kind == "pictures" else items.astype(np.float32)
+
+
+def normalised(pictures: np.ndarray) -> np.ndarray:
+    """x/127.5 - 1 as float32: 0..255 becomes -1..1."""
+    values = pictures.astype(np.float32)
+    values /= np.float32(127.5)
+    values -= np.float32(1)
+    return values
 
 
 def check_labels(where: str, labels: np.ndarray, items: int, classes: int) -> None:
@@ -140,31 +146,53 @@ class Batch:
     labels: np.ndarray | None = None
 
 
+class Order:
+    """Which of `count` items the batches of `size` hold: epoch after epoch, each with every item once.
+
+    The order of epoch e depends on (seed, purpose, e) alone: the ranks of raw Philox words, a stream NumPy
+    promises never to change. A batch may straddle two epochs, so every batch is full. Raises UsageError, with
+    the `name` of the data, when there are fewer items than one batch takes.
+    """
+
+    def __init__(self, name: str, count: int, size: int, seed: int, purpose: str = "order"):
+        if not 1 <= size <= count:
+            held = f"the data set holds {count} items: pass --batch between 1 and {count}"
+            raise UsageError(f"{name}: a batch of {size} is impossible, {held}")
+        if not 0 <= seed < 2**64:
+            raise UsageError(f"seed {seed} must lie between 0 and 2^64 - 1")
+        self.count, self.size, self.seed, self.purpose = count, size, seed, purpose
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def indices_at(self, position: int) -> np.ndarray:
+        """The items of batch number `position`, int64 (size,)."""
+        epoch, start = divmod(position * self.size, self.count)
+        indices = self._epoch(epoch)[start : start + self.size]
+        missing = self.size - len(indices)
+        return np.concatenate([indices, self._epoch(epoch + 1)[:missing]]) if missing else indices
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        order = self._epochs.get(epoch)
+        if order is None:
+            words = philox(self.seed, self.purpose, epoch).random_raw(self.count)
+            order = np.argsort(words, kind="stable")
+            # A batch touches at most two neighbouring epochs: older orders are dropped.
+            self._epochs = {e: o for e, o in self._epochs.items() if abs(e - epoch) == 1} | {epoch: order}
+        return order
+
+
 class Batches:
     """Endless shuffled batches; `position`, the number of batches handed out, is the whole state.
 
-    Epoch e visits every item once, in an order that depends on (seed, e) alone: the ranks of raw Philox
-    words, a stream NumPy promises never to change. A batch may straddle two epochs, so every batch is full.
-    Raises UsageError when the data set is smaller than one batch.
+    What `Order` says holds of them. Raises UsageError when the data set is smaller than one batch.
     """
 
     def __init__(self, dataset: Dataset, size: int, seed: int = 0):
-        if not 1 <= size <= len(dataset):
-            held = f"the data set holds {len(dataset)} items: pass --batch between 1 and {len(dataset)}"
-            raise UsageError(f"{dataset.name}: a batch of {size} is impossible, {held}")
-        if not 0 <= seed < 2**64:
-            raise UsageError(f"seed {seed} must lie between 0 and 2^64 - 1")
+        self.order = Order(dataset.name, len(dataset), size, seed)
         self.dataset, self.size, self.seed, self.position = dataset, size, seed, 0
-        self._orders: dict[int, np.ndarray] = {}
 
     def batch_at(self, position: int) -> Batch:
         """Batch number `position` (from 0), whatever was read before."""
-        epoch, start = divmod(position * self.size, len(self.dataset))
-        indices = self._order(epoch)[start : start + self.size]
-        missing = self.size - len(indices)
-        if missing:
-            indices = np.concatenate([indices, self._order(epoch + 1)[:missing]])
-        labels = self.dataset.labels
+        indices, labels = self.order.indices_at(position), self.dataset.labels
         return Batch(self.dataset.normalised(indices), None if labels is None else labels[indices])
 
     def __iter__(self) -> "Batches":
@@ -175,10 +203,21 @@ class Batches:
         self.position += 1
         return batch
 
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            words = philox(self.seed, "order", epoch).random_raw(len(self.dataset))
-            # A batch touches at most two neighbouring epochs: older orders are dropped.
-            self._orders = {e: order for e, order in self._orders.items() if abs(e - epoch) == 1}
-            self._orders[epoch] = np.argsort(words, kind="stable")
-        return self._orders[epoch]
+
+class Ahead:
+    """The batches of a loader, the coming ones made by two threads while the device is busy: close() ends them."""
+
+    def __init__(self, batches: Batches, depth: int = 4):
+        self.batches, self.depth, self._made = batches, depth, {}
+        self._threads = ThreadPoolExecutor(2, "batch")
+
+    def batch_at(self, position: int) -> Batch:
+        """Batch number `position`; those behind it are on their way then."""
+        for coming in range(position, position + self.depth):
+            if coming not in self._made:
+                self._made[coming] = self._threads.submit(self.batches.batch_at, coming)
+        return self._made.pop(position).result()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown(cancel_futures=True)

@@ -16,6 +16,7 @@ from math import prod
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+from PIL.Image import Resampling
 
 from inachus.engine.data import bounded
 from inachus.engine.data.bounded import fault
@@ -72,14 +73,16 @@ def header(data: bytes, label: str) -> tuple[tuple[int, int], bool]:
         return (width, height), image.mode in GREY_MODES
 
 
-def decode(data: bytes, label: str, channels: int, size: int | None = None) -> tuple[np.ndarray, list[str]]:
+def decode(
+    data: bytes, label: str, channels: int, size: int | None = None, resample: Resampling = Resampling.LANCZOS
+) -> tuple[np.ndarray, list[str]]:
     """One picture as uint8 (H,W,channels), and the conversions made, as phrases for the notes.
 
     With `size`, the centre square is resampled to (size,size,channels). Raises DataError naming `label`.
     """
     with opened(data, label) as image:
         notes = []
-        if size:
+        if size and resample == Resampling.LANCZOS:
             image.draft(None, (2 * size, 2 * size))  # decodes a far larger JPEG at 1/2, 1/4 or 1/8
         if getattr(image, "is_animated", False) and image.format != "TIFF":
             image.seek(0)
@@ -91,7 +94,7 @@ def decode(data: bytes, label: str, channels: int, size: int | None = None) -> t
         if {declared, found} & TURNED:
             notes.append("turned as their EXIF orientation says")
         plain = _channels(_opaque(_eight_bit(image, label, notes), notes), channels, notes)
-        pixels = np.array(_resized(plain, size, notes))
+        pixels = np.array(resized(plain, size, notes, resample))
     return pixels.reshape(*pixels.shape[:2], channels), notes  # (H,W) -> (H,W,1) if grey
 
 
@@ -107,7 +110,7 @@ def fit(dataset: Dataset, request: Request) -> Dataset:
     for index, item in enumerate(dataset.items):
         notes = []
         image = Image.fromarray(item[..., 0] if had == 1 else item)  # (H,W,1) -> (H,W) if grey
-        items[index] = np.asarray(_resized(_channels(image, channels, notes), size, notes)).reshape(shape[1:])
+        items[index] = np.asarray(resized(_channels(image, channels, notes), size, notes)).reshape(shape[1:])
         counts.update(notes)
     return replace(dataset, items=items, notes=dataset.notes + counted(counts, len(dataset)))
 
@@ -156,7 +159,10 @@ def _channels(image: Image.Image, channels: int, notes: list[str]) -> Image.Imag
     return image.convert(mode)
 
 
-def _resized(image: Image.Image, size: int | None, notes: list[str]) -> Image.Image:
+def resized(
+    image: Image.Image, size: int | None, notes: list[str], resample: Resampling = Resampling.LANCZOS
+) -> Image.Image:
+    """The centre square in `size`, what was done added to `notes`; the image itself if `size` is None."""
     if size is None:
         return image
     width, height = image.size
@@ -167,5 +173,5 @@ def _resized(image: Image.Image, size: int | None, notes: list[str]) -> Image.Im
         notes.append("cropped to their centre square")
     if side == size:
         return image
-    notes.append(f"resized to {size}x{size} (LANCZOS)")
-    return image.resize((size, size), Image.Resampling.LANCZOS)
+    notes.append(f"resized to {size}x{size} ({resample.name})")
+    return image.resize((size, size), resample)

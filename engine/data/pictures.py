@@ -70,7 +70,7 @@ def picture_dataset(path: Path, request: Request) -> Dataset:
         names, labels, classes, notes = arrange(shelf, request.split)
         chosen = request.chosen(len(names))
         names = [names[i] for i in chosen]
-        kept, items, more = _Reading(shelf, names, request).run()
+        kept, items, more = Reading(shelf, names, request).run()
     if labels is not None:
         labels = labels[chosen][kept]
     return Dataset(path.name, items, labels, classes, shown(path), notes + more)
@@ -82,11 +82,11 @@ Places = dict[tuple[str, ...], tuple[str, ...]]  # file -> where it stands below
 def arrange(shelf: Shelf, split: str) -> tuple[list, np.ndarray | None, list[str], list[str]]:
     """(names in order, labels or None, classes, notes) of one split; DataError if the split is not there."""
     notes = [f"{len(shelf.others):,} files that are no pictures ignored"] if shelf.others else []
-    every = _unwrapped({name: name for name in sorted(shelf.names, key=natural)})
+    every = unwrapped({name: name for name in sorted(shelf.names, key=natural)})
     places = _of_split(every, split, shelf.path)
     if len(places) < len(every):
         notes.append(f"{len(every) - len(places):,} pictures outside '{split}' left out")
-    folders = _folders(places)
+    folders = folders_of(places)
     if not folders or any(len(place) == 1 for place in places.values()):
         beside = ["no classes: pictures lie beside the folders"] if folders else []
         return list(places), None, [], notes + beside
@@ -96,14 +96,15 @@ def arrange(shelf: Shelf, split: str) -> tuple[list, np.ndarray | None, list[str
     return list(places), labels, [shown(name) for name in classes], notes
 
 
-def _folders(places: Places) -> set[str]:
+def folders_of(places: Places) -> set[str]:
+    """The names of the top folders."""
     return {place[0] for place in places.values() if len(place) > 1}
 
 
-def _unwrapped(places: Places) -> Places:
+def unwrapped(places: Places) -> Places:
     """Without the folders that merely hold everything, as a zipped folder does."""
     while all(len(place) > 1 for place in places.values()):
-        folders = _folders(places)
+        folders = folders_of(places)
         if len(folders) > 1 or folders <= SPLIT_FOLDERS:
             break
         places = {name: place[1:] for name, place in places.items()}
@@ -111,7 +112,7 @@ def _unwrapped(places: Places) -> Places:
 
 
 def _of_split(places: Places, split: str, path: Path) -> Places:
-    folders = _folders(places)
+    folders = folders_of(places)
     # `train` alone may be a class (cars, planes, trains); beside `test`, or among splits only, it is a split.
     if folders and (folders <= SPLIT_FOLDERS or {"train", "test"} <= folders):
         inside = {name: place[1:] for name, place in places.items() if len(place) > 1 and place[0] == split}
@@ -138,26 +139,40 @@ def _pieces(part: str) -> list:
 # --- reading all of them -----------------------------------------------------------------------------------
 
 
-class _Reading:
+@dataclass(frozen=True)
+class Kind:
+    """How a file becomes pixels: two functions like those of `decode.py`, and how many pictures lie in it."""
+
+    header: Callable = decode.header
+    decode: Callable = decode.decode
+    pictures: int = 1  # of one size, joined along their channels
+
+
+PLAIN = Kind()
+
+
+class Reading:
     """One pass over the headers (sizes, memory, channels), then one over the pixels; bad files on the way."""
 
-    def __init__(self, shelf: Shelf, names: list, request: Request):
-        self.shelf, self.names, self.request = shelf, names, request
+    def __init__(self, shelf: Shelf, names: list, request: Request, kind: Kind = PLAIN):
+        self.shelf, self.names, self.request, self.kind = shelf, names, request, kind
         self.bad: list[str] = []
+        self.sizes: dict[int, tuple[int, int]] = {}  # (width, height) as stored
 
     def run(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """(indices that could be read, their pixels (N,H,W,C), notes)."""
-        heads = {i: head for i in range(len(self.names)) if (head := self._try(i, decode.header))}
+        heads = {i: head for i in range(len(self.names)) if (head := self._try(i, self.kind.header))}
         self._judge(len(heads))
+        self.sizes = {i: size for i, (size, _) in heads.items()}
         channels = self.request.channels or (1 if all(grey for _, grey in heads.values()) else 3)
-        width, height = self._one_size([size for size, _ in heads.values()])
-        shape = (len(heads), height, width, channels)
+        width, height = self._one_size(list(self.sizes.values()))
+        shape = (len(heads), height, width, channels * self.kind.pictures)
         bounded.check_memory(prod(shape), self.shelf.path)
         items, kept, counts = np.empty(shape, np.uint8), [], Counter()
         for done, i in enumerate(heads, 1):
             if self.request.progress:
                 self.request.progress(done, len(heads))
-            result = self._try(i, decode.decode, channels, self.request.size)
+            result = self._try(i, self.kind.decode, channels, self.request.size)
             if result is None:
                 continue
             pixels, phrases = result

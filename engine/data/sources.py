@@ -1,4 +1,4 @@
-"""From a name or a path to a Dataset: `load`, `check`, `list_sources` and the tables they look things up in.
+"""From a name or a path to a Dataset: `load`, `list_sources` and the tables they look things up in.
 
 No format is parsed here: `arrays.py`, `npz.py`, `pictures.py`, `drawn.py` do that, and `cache.py` downloads.
 A named data set is looked for in `$INACHUS_DATA/NAME`, in `$INACHUS_DATA` itself, then in the cache; a
@@ -7,7 +7,6 @@ relative path that does not exist is tried below `$INACHUS_DATA`. Read next: `pi
 
 import difflib
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +14,14 @@ from pathlib import Path
 from inachus.engine.data import arrays, decode, drawn, pictures
 from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.cache import REMOTES, cache_folder, checksum, fetch
-from inachus.engine.data.dataset import SPLITS, Dataset, Request, check_labels
+from inachus.engine.data.dataset import Dataset, Request, check_labels
 from inachus.engine.data.npz import npz_dataset
-from inachus.engine.errors import DataError, UsageError
+from inachus.engine.data.pairs import shapes
+from inachus.engine.errors import UsageError
 
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 FASHION_NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat"]
 FASHION_NAMES += ["sandal", "shirt", "sneaker", "bag", "ankle boot"]
-COMMON_SHARE = 0.9  # `check` calls a picture's size odd when this share has another one
 Reader = Callable[[Path, Request], Dataset]
 
 
@@ -47,7 +46,8 @@ ENDINGS: dict[str, Reader] = {  # the first that fits; "" fits every name
 }
 
 
-def _folder_reader(folder: Path) -> Reader:
+def folder_reader(folder: Path) -> Reader:
+    """The reader of a folder, by the files in it."""
     kinds: list[tuple[Reader, bool]] = [
         (arrays.idx_folder, any(arrays.find_idx(folder, split, "images") for split in arrays.IDX_PREFIX)),
         (arrays.cifar_folder, any(folder.glob("*_batch*.bin"))),
@@ -58,7 +58,7 @@ def _folder_reader(folder: Path) -> Reader:
 
 def _load_path(path: Path, request: Request) -> Dataset:
     if path.is_dir():
-        reader = _folder_reader(path)
+        reader = folder_reader(path)
     else:
         name = path.name.lower()
         reader = next(reader for ending, reader in ENDINGS.items() if name.endswith(ending))
@@ -176,6 +176,8 @@ SOURCES: dict[str, Stored | Drawn] = {
         Drawn("digits", "20,000 + 4,000 digits drawn with Pillow's font, grey 28x28", drawn.digits),
         Drawn("mixture-ring8", "points from 8 Gaussians on a ring", drawn.mixture),
         Drawn("mixture-grid25", "points from 25 Gaussians on a grid", drawn.mixture),
+        Drawn("outlines", "2,000 + 400 line drawings and their paintings, RGB 64x64: true pairs", shapes.domains),
+        Drawn("stripes", "2,000 + 400 animals in chestnut, as many in stripes, RGB 64x64: unpaired", shapes.domains),
         Stored("mnist", "60,000 + 10,000 handwritten digits, grey 28x28", DIGIT_NAMES, *IDX),
         Stored("fashion-mnist", "60,000 + 10,000 articles of clothing, grey 28x28", FASHION_NAMES, *IDX),
         Stored("cifar10", "50,000 + 10,000 small photographs, RGB 32x32", arrays.CIFAR_CLASSES, *CIFAR),
@@ -212,13 +214,20 @@ def load(
     request = Request(split, size, channels, limit, seed, on_bad, progress)
     if str(name_or_path) in SOURCES:
         return SOURCES[str(name_or_path)].load(request, download)
-    return _load_path(_resolved(name_or_path), request)
+    return _load_path(resolved(name_or_path), request)
 
 
 def lasting(name_or_path) -> str:
     """What finds the same data from another working directory: the name itself, or the absolute path."""
+    names = parts_of(name_or_path)
+    return ",".join(name if name in SOURCES else str(resolved(name).absolute()) for name in names)
+
+
+def parts_of(name_or_path) -> list[str]:
+    """["ONE", "TWO"] of "ONE,TWO", two sources that belong together; [itself] of any other name or path."""
     name = str(name_or_path)
-    return name if name in SOURCES else str(_resolved(name).absolute())
+    one, comma, two = name.partition(",")
+    return [one, two] if comma and not _found(name) else [name]
 
 
 def list_sources() -> list[tuple[str, str, str]]:
@@ -226,77 +235,20 @@ def list_sources() -> list[tuple[str, str, str]]:
     return [(name, source.what, source.where()) for name, source in SOURCES.items()]
 
 
-class Findings(list):
-    """Rows (file, reason) of what `check` found odd, and `summary`, one line on the whole."""
-
-    def __init__(self, rows, summary: str):
-        super().__init__(rows)
-        self.summary = summary
-
-
-def check(name_or_path) -> Findings:
-    """Read a whole data set and list every odd file with its reason, not stopping at the first.
-
-    Odd is what cannot be read, a picture whose size differs from that of nearly all others, and a file that
-    is no picture. Raises UsageError for a name that is neither a data set nor a path.
-    """
-    if str(name_or_path) in SOURCES:
-        return _check_arrays(name_or_path)
-    path = _resolved(name_or_path)
-    if (path.is_dir() and _folder_reader(path) is pictures.picture_dataset) or path.suffix.lower() == ".zip":
-        return _check_pictures(path)
-    return _check_arrays(path)
-
-
-def _check_arrays(name_or_path) -> Findings:
-    """Both splits of a source whose files are read whole or not at all; a split it lacks is not odd."""
-    where, odd, read = shown(name_or_path), [], []
-    for split in SPLITS:
-        try:
-            read.append(f"{split}: {load(name_or_path, split=split).source}")
-        except NoSplit as error:
-            lacking = str(error)
-        except DataError as error:
-            odd.append((where, str(error)))
-    if not read and not odd:
-        odd.append((where, lacking))
-    return Findings(odd, f"{where}: {len(odd)} odd files; readable: {'; '.join(read) or 'nothing'}")
-
-
-def _check_pictures(path: Path) -> Findings:
-    odd, sizes = [], {}
-    try:
-        with pictures.open_shelf(path) as shelf:
-            for name in sorted(shelf.names, key=pictures.natural):
-                label = shelf.label(name)
-                try:
-                    pixels, _ = decode.decode(shelf.read(name), label, channels=3)
-                    sizes[label] = f"{pixels.shape[1]}x{pixels.shape[0]}"
-                except DataError as error:
-                    odd.append((label, str(error).removeprefix(f"{label}: ")))
-            odd += [(shown(path / other), "not a picture: ignored") for other in sorted(shelf.others)]
-    except DataError as error:
-        return Findings([(shown(path), str(error))], f"{shown(path)}: unreadable")
-    counts = Counter(sizes.values()).most_common()
-    if counts and counts[0][1] >= COMMON_SHARE * len(sizes):
-        usual, count = counts[0]
-        reason = f"where {count:,} of {len(sizes):,} are {usual}"
-        odd += [(label, f"is {size}, {reason}") for label, size in sizes.items() if size != usual]
-    some = [f"{size} ({count:,})" for size, count in counts[:3]] + ["..."] * (len(counts) > 3)
-    remedy = "; pass --set size= to train on them" if len(counts) > 1 else ""
-    summary = f"{len(sizes):,} readable pictures, {len(odd):,} odd files; sizes: {', '.join(some)}{remedy}"
-    return Findings(odd, f"{shown(path)}: {summary}")
-
-
-def _resolved(name_or_path) -> Path:
-    path, root = Path(name_or_path).expanduser(), os.environ.get("INACHUS_DATA")
-    candidates = [path] if path.is_absolute() or not root else [path, Path(root) / path]
-    found = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
+def resolved(name_or_path) -> Path:
+    """The existing path that is meant; UsageError, suggesting the nearest name, if there is none."""
+    found = _found(name_or_path)
     if found is None or not str(name_or_path):
         near = difflib.get_close_matches(str(name_or_path), SOURCES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "`inachus data list` shows the names"
         raise UsageError(f"'{shown(name_or_path)}' is neither a data set nor an existing path: {hint}")
     return found
+
+
+def _found(name_or_path) -> Path | None:
+    path, root = Path(name_or_path).expanduser(), os.environ.get("INACHUS_DATA")
+    candidates = [path] if path.is_absolute() or not root else [path, Path(root) / path]
+    return next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
 
 
 def _finished(dataset: Dataset, name: str, request: Request) -> Dataset:

@@ -11,17 +11,19 @@ from inachus.engine.nn import init
 from inachus.engine.nn.module import Module
 from inachus.engine.random import Generator
 from inachus.engine.tensor import Tensor, constant
+from inachus.kernels import backend, place, xp
 
 
 class Sequential(Module):
     """Layers one after the other. A leaky ReLU right behind a norm or a bias is computed together with it."""
 
-    def __init__(self, *layers: Module):
-        self.layers = list(layers)
+    def __init__(self, *layers: Module, **named: Module):
+        self.layers = [*layers, *named.values()]
+        self.names = [*map(str, range(len(layers))), *named]
 
     def children(self):
-        """Layers by their place: "0", "1", ..."""
-        return ((str(i), m) for i, m in enumerate(self.layers))
+        """Layers by their place, "0", "1", ..., or their name."""
+        return zip(self.names, self.layers, strict=True)
 
     def forward(self, x):
         """(N, ...) -> (N, ...)."""
@@ -64,11 +66,6 @@ class Weighted(Fusing):
         if self.bias is not None:
             self.bias.data[...] = 0
 
-    def _finish(self, y, slope):
-        if self.bias is not None:
-            return ops.bias_act(y, self.bias, slope=slope)
-        return y if slope == 1 else ops.leaky_relu(y, slope=slope)
-
 
 class Dense(Weighted):
     """y = x w + b: (..., inputs) -> (..., outputs), w (inputs, outputs)."""
@@ -79,7 +76,10 @@ class Dense(Weighted):
 
     def forward(self, x, slope=1.0):
         """(..., inputs) -> (..., outputs)."""
-        return self._finish(ops.dense(x, self.weight), slope)
+        y = ops.dense(x, self.weight)
+        if self.bias is not None:
+            return ops.bias_act(y, self.bias, slope=slope)
+        return y if slope == 1 else ops.leaky_relu(y, slope=slope)
 
 
 class Conv2d(Weighted):
@@ -102,7 +102,7 @@ class Conv2d(Weighted):
 
     def forward(self, x, slope=1.0):
         """(N,H,W,channels) -> (N,OH,OW,outputs), OH = (H + 2 pad - kernel) // stride + 1."""
-        return self._finish(ops.conv2d(x, self.weight, stride=self.stride, pad=self.pad), slope)
+        return ops.conv2d(x, self.weight, self.bias, stride=self.stride, pad=self.pad, slope=slope)
 
 
 class ConvTranspose2d(Weighted):
@@ -126,8 +126,8 @@ class ConvTranspose2d(Weighted):
 
     def forward(self, x, slope=1.0):
         """(N,H,W,channels) -> (N,OH,OW,outputs), OH = (H - 1) stride - 2 pad + kernel + output_pad."""
-        y = ops.conv_transpose2d(x, self.weight, stride=self.stride, pad=self.pad, output_pad=self.output_pad)
-        return self._finish(y, slope)
+        how = {"stride": self.stride, "pad": self.pad, "output_pad": self.output_pad}
+        return ops.conv_transpose2d(x, self.weight, self.bias, **how, slope=slope)
 
 
 class Normalising(Fusing):
@@ -158,7 +158,7 @@ class BatchNorm(Normalising):
     def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True):
         super().__init__(channels, eps=eps, affine=affine)
         self.momentum, self.statistics = momentum, "running"
-        self.running_mean, self.running_var = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+        self.running_mean, self.running_var = (place(f(channels, np.float32)) for f in (np.zeros, np.ones))
 
     def forward(self, x, slope=1.0):
         """(N,...,channels) -> the same shape."""
@@ -166,16 +166,14 @@ class BatchNorm(Normalising):
             return self._by_running(x, slope)
         y = ops.batch_norm(x, self.weight, self.bias, eps=self.eps, slope=slope)
         if self.training and y.node:
-            self._track(*y.node.saved[1:], x.size // x.shape[-1])
+            _, mean, rstd = y.node.saved
+            count = x.size // x.shape[-1]
+            backend(x.data).track(self.running_mean, self.running_var, mean, rstd, self.eps, self.momentum, count)
         return y
 
-    def _track(self, mean, rstd, m):
-        var = (1 / np.square(rstd[0]) - self.eps) * (m / max(m - 1, 1))
-        self.running_mean += self.momentum * (mean[0] - self.running_mean)
-        self.running_var += self.momentum * (var - self.running_var)
-
     def _by_running(self, x, slope):
-        y = (x - constant(self.running_mean, x.dtype)) * constant(1 / np.sqrt(self.running_var + self.eps), x.dtype)
+        rstd = 1 / xp(x.data).sqrt(self.running_var + self.eps)
+        y = (x - constant(self.running_mean, x.dtype)) * constant(rstd, x.dtype)
         y = y if self.weight is None else y * self.weight + self.bias
         return y if slope == 1 else ops.leaky_relu(y, slope=slope)
 
@@ -293,3 +291,15 @@ class Upsample(Module):
     def forward(self, x):
         """(N,H,W,C)."""
         return ops.upsample_nearest(x, scale=self.scale)
+
+
+class ReflectionPad(Module):
+    """`pad` mirrored pixels more on each side: (N,H,W,C) -> (N, H + 2 pad, W + 2 pad, C)."""
+
+    def __init__(self, pad: int):
+        self.pad = pad
+
+    def forward(self, x):
+        """(N,H,W,C), H and W larger than pad."""
+        around = self.pad, self.pad
+        return ops.pad(x, widths=((0, 0), around, around, (0, 0)), mode="reflect")

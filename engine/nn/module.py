@@ -11,6 +11,7 @@ import numpy as np
 from inachus.engine.nn.init import Init
 from inachus.engine.random import Generator
 from inachus.engine.tensor import Tensor, no_grad
+from inachus.kernels import address, xp
 
 
 class Module:
@@ -66,7 +67,7 @@ class Module:
         if missing or extra or wrong:
             raise ValueError(f"state does not fit: missing {missing}, unknown {extra}, shapes {wrong}")
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = xp(array).asarray(state[name])
 
     def train(self, mode: bool = True) -> "Module":
         """Training mode (batch statistics, dropout on) for the whole tree, or with False evaluation mode."""
@@ -103,22 +104,18 @@ def flatten(parameters: Sequence[Tensor]) -> np.ndarray:
     n = sum(t.size for t in parameters)
     ends = np.cumsum([0] + [t.size for t in parameters])
     if base is not None and base.ndim == 1 and base.size == n:
-        spans = zip(parameters, ends[:-1], strict=True)
-        if all(t.data.base is base and t.data.flags.c_contiguous and _offset(t.data, base) == i for t, i in spans):
+        spans = zip((t.data for t in parameters), address(base) + ends[:-1] * base.itemsize, strict=True)
+        if all(a.base is base and a.flags.c_contiguous and address(a) == start for a, start in spans):
             return base
     if any(t.data.base is not None for t in parameters):
         raise ValueError(
             "flatten: some of these parameters belong to another flat buffer; make one optimizer for the whole network"
         )
-    flat = np.empty(n, parameters[0].dtype if parameters else np.float32)
+    flat = xp(parameters[0].data).empty(n, parameters[0].dtype) if parameters else np.empty(0, np.float32)
     for t, i, j in zip(parameters, ends[:-1], ends[1:], strict=True):
         flat[i:j] = t.data.reshape(-1)
         t.data = flat[i:j].reshape(t.shape)
     return flat
-
-
-def _offset(view: np.ndarray, base: np.ndarray) -> int:
-    return (view.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // base.itemsize
 
 
 def counts(module: Module) -> tuple[int, int, int]:

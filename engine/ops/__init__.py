@@ -28,18 +28,10 @@ from inachus.engine.ops.arithmetic import (
     sub,
     where,
 )
-from inachus.engine.ops.conv import (
-    avg_pool2d,
-    conv2d,
-    conv2d_dw,
-    conv2d_dx,
-    conv_transpose2d,
-    max_pool2d,
-    pixel_shuffle,
-    upsample_nearest,
-)
+from inachus.engine.ops.conv import conv2d, conv2d_dw, conv2d_dx, conv_transpose2d
 from inachus.engine.ops.linear import dense, matmul
 from inachus.engine.ops.norm import batch_norm, bias_act, instance_norm, layer_norm
+from inachus.engine.ops.resize import avg_pool2d, max_pool2d, pixel_shuffle, upsample_nearest
 from inachus.engine.ops.shape import (
     broadcast_to,
     concat,

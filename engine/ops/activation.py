@@ -1,9 +1,11 @@
 """Nonlinearities, softmax, dropout and table look-up. Not here: bias and norm fused with one (`norm.py`)."""
 
+import numpy as np
+
 from inachus.engine.ops.shape import getitem
 from inachus.engine.ops.shape import sum as sum_over
-from inachus.engine.tensor import Tensor, constant, op
-from inachus.kernels import backend, xp
+from inachus.engine.tensor import Tensor, op
+from inachus.kernels import backend, known, xp
 
 
 @op
@@ -47,19 +49,29 @@ def relu(x) -> Tensor:
 @op
 def tanh(x):
     """(e^x - e^-x) / (e^x + e^-x)."""
-    return xp(x).tanh(x)
+    return backend(x).tanh(x)
 
 
 @tanh.vjp
 def _(gy, y, x):
-    return (gy * (1.0 - y * y),)
+    return (tanh_bwd(gy, y),)
+
+
+@op
+def tanh_bwd(gy, y):
+    """gy (1 - y^2), for y = tanh x."""
+    return backend(gy).tanh_bwd(gy, y)
+
+
+@tanh_bwd.vjp
+def _(g, gx, gy, y):
+    return lambda: tanh_bwd(g, y), lambda: g * gy * (-2.0 * y)
 
 
 @op
 def sigmoid(x):
     """1 / (1 + e^-x), without overflow."""
-    e = xp(x).exp(-xp(x).abs(x))
-    return xp(x).where(x >= 0, x.dtype.type(1), e) / (1 + e)
+    return backend(x).sigmoid(x)
 
 
 @sigmoid.vjp
@@ -70,7 +82,7 @@ def _(gy, y, x):
 @op
 def softplus(x):
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
-    return xp(x).maximum(x, 0) + xp(x).log1p(xp(x).exp(-xp(x).abs(x)))
+    return backend(x).softplus(x)
 
 
 @softplus.vjp
@@ -109,15 +121,25 @@ def dropout(x, rng, *, rate=0.5) -> Tensor:
     """
     if not 0 <= rate < 1:
         raise ValueError(f"dropout: rate {rate} is not in [0, 1)")
-    keep = rng.uniform(x.shape, dtype=x.dtype) >= rate
-    return x * constant(keep / x.dtype.type(1 - rate))
+    return _dropout(x, seed=rng.seed, stream=rng.stream, start=rng.claim(x.size), rate=rate)
+
+
+@op
+def _dropout(x, *, seed, stream, start, rate):  # the mask is drawn again wherever it is needed, and never stored
+    return backend(x).dropout(x, seed, stream, start, rate)
+
+
+@_dropout.vjp
+def _(gy, y, x, **drawn):
+    return (_dropout(gy, **drawn),)
 
 
 def embedding(index, w) -> Tensor:
     """Rows of w (V, D) at the integers `index` (...) -> (..., D). Raises ValueError for an index outside 0..V-1."""
-    index = index.data if isinstance(index, Tensor) else xp(w.data).asarray(index)
+    index = index.data if isinstance(index, Tensor) else index if known(index) else np.asarray(index)
     if index.dtype.kind not in "iu":
         raise TypeError(f"embedding: the index must be integers, got {index.dtype}")
-    if index.size and (index.min() < 0 or index.max() >= len(w)):
+    on_host = isinstance(index, np.ndarray)  # a device's would have to be waited for
+    if on_host and index.size and (index.min() < 0 or index.max() >= len(w)):
         raise ValueError(f"embedding: index {index.min()}..{index.max()} is outside the table's 0..{len(w) - 1}")
     return getitem(w, index=(index,))

@@ -6,7 +6,7 @@ it if it is wanted. Not here: anything that changes a shape (`shape.py`, read ne
 
 from inachus.engine.ops.shape import sum_to
 from inachus.engine.tensor import Tensor, constant, op
-from inachus.kernels import xp
+from inachus.kernels import place, xp
 
 
 @op
@@ -177,7 +177,7 @@ def _(gy, y, a, b, *, mask):
 
 def where(mask, a, b) -> Tensor:
     """a where `mask` (a boolean array, such as `x > 0`), b elsewhere."""
-    return _select(a, b, mask=mask.data if isinstance(mask, Tensor) else mask)
+    return _select(a, b, mask=mask.data if isinstance(mask, Tensor) else place(mask))
 
 
 def clip(x, low=None, high=None) -> Tensor:

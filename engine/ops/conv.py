@@ -1,4 +1,4 @@
-"""Convolution, closed under differentiation, and the resizing ops of image networks.
+"""Convolution, closed under differentiation, and fused with the bias and leaky ReLU behind it.
 
 conv2d is bilinear: without the spatial axes it is the matrix product y[n,o] = x[n,c] w[c,o]. So each partial
 derivative of one of these three ops is another one of the three, and every order of derivative is there:
@@ -10,10 +10,9 @@ derivative of one of these three ops is another one of the three, and every orde
 The loops are in `kernels/reference/conv.py`, under the same names.
 """
 
-import numpy as np
-
-from inachus.engine.ops.shape import broadcast_to, getitem, mean, reshape, transpose
-from inachus.engine.tensor import Tensor, op
+from inachus.engine.ops.activation import check_slope, leaky_relu_bwd
+from inachus.engine.ops.shape import sum_to
+from inachus.engine.tensor import Tensor, constant, op, recording
 from inachus.kernels import backend
 
 
@@ -58,28 +57,76 @@ def _(g, gw, x, gy, *, khw, stride, pad):
     )
 
 
-def conv2d(x, w, *, stride=1, pad=0) -> Tensor:
+@op
+def conv2d_act(x, w, b, *, stride, pad, slope):  # (N,H,W,C), (KH,KW,C,O), (O,) or None -> (N,OH,OW,O)
+    """lrelu(conv2d(x, w) + b) as one kernel."""
+    return backend(x).conv2d(x, w, stride, pad, b, slope)
+
+
+@conv2d_act.vjp
+def _(gy, y, x, w, b, *, stride, pad, slope):
+    gz, gb = _before_act(gy, y, b, slope)
+    return (
+        lambda: conv2d_dx(gz, w, hw=x.shape[1:3], stride=stride, pad=pad),
+        lambda: conv2d_dw(x, gz, khw=w.shape[:2], stride=stride, pad=pad),
+        gb,
+    )
+
+
+@op
+def conv2d_dx_act(gy, w, b, *, hw, stride, pad, slope):  # (N,OH,OW,O), (KH,KW,C,O), (C,) or None -> (N,H,W,C)
+    """lrelu(conv2d_dx(gy, w) + b) as one kernel."""
+    return backend(gy).conv2d_dx(gy, w, hw, stride, pad, b, slope)
+
+
+@conv2d_dx_act.vjp
+def _(g, y, gy, w, b, *, hw, stride, pad, slope):
+    gz, gb = _before_act(g, y, b, slope)
+    return (
+        lambda: _conv2d(gz, w, stride=stride, pad=pad),
+        lambda: conv2d_dw(gz, gy, khw=w.shape[:2], stride=stride, pad=pad),
+        gb,
+    )
+
+
+def _before_act(gy, y, b, slope):
+    """The gradients in front of bias and activation: in the sum, and in the bias if there is one."""
+    if b is None or recording():
+        gz = leaky_relu_bwd(gy, y, slope=slope)  # flat in y, whose sign alone counts
+        return gz, None if b is None else lambda: sum_to(gz, shape=b.shape)
+    return map(constant, backend(gy.data).bias_act_bwd(gy.data, y.data, slope))  # both in one pass
+
+
+def conv2d(x, w, b=None, *, stride=1, pad=0, slope=1.0) -> Tensor:
     """Cross-correlation of x (N,H,W,C) with w (KH,KW,C,O), zeros around x -> (N,OH,OW,O), OH = (H+2P-KH)//S + 1.
 
-    Raises ValueError for channels that differ or a kernel larger than the padded picture.
+    Then + b (O,) and the leaky ReLU of `slope`, 1 for none. Raises ValueError for channels that differ or a kernel
+    larger than the padded picture.
     """
     _check_images("conv2d", x, w, 2, stride, pad)
     if any(n + 2 * pad < k for n, k in zip(x.shape[1:3], w.shape[:2], strict=True)):
         raise ValueError(f"conv2d: the kernel is larger than the padded picture (x {x.shape}, w {w.shape}, pad {pad})")
-    return _conv2d(x, w, stride=stride, pad=pad)
+    if b is None and slope == 1:
+        return _conv2d(x, w, stride=stride, pad=pad)
+    check_slope(slope)
+    return conv2d_act(x, w, b, stride=stride, pad=pad, slope=slope)
 
 
-def conv_transpose2d(x, w, *, stride=1, pad=0, output_pad=0) -> Tensor:
+def conv_transpose2d(x, w, b=None, *, stride=1, pad=0, output_pad=0, slope=1.0) -> Tensor:
     """The adjoint of conv2d: x (N,H,W,C), w (KH,KW,O,C) -> (N,OH,OW,O), OH = (H-1) S - 2P + KH + output_pad.
 
-    Several sizes shrink to the same one under a stride; output_pad < S chooses among them. Raises ValueError.
+    Then + b (O,) and the leaky ReLU of `slope`. Several sizes shrink to the same one under a stride; output_pad < S
+    chooses among them. Raises ValueError.
     """
     _check_images("conv_transpose2d", x, w, 3, stride, pad)
     hw = tuple((n - 1) * stride - 2 * pad + k + output_pad for n, k in zip(x.shape[1:3], w.shape[:2], strict=True))
     if not 0 <= output_pad < max(stride, 1) or min(hw) < 1:
         geometry = f"output size {hw} with stride {stride}, pad {pad}, output_pad {output_pad}"
         raise ValueError(f"conv_transpose2d: {geometry}; output_pad must be below the stride and the size positive")
-    return conv2d_dx(x, w, hw=hw, stride=stride, pad=pad)
+    if b is None and slope == 1:
+        return conv2d_dx(x, w, hw=hw, stride=stride, pad=pad)
+    check_slope(slope)
+    return conv2d_dx_act(x, w, b, hw=hw, stride=stride, pad=pad, slope=slope)
 
 
 def _check_images(name, x, w, axis, stride, pad):
@@ -91,44 +138,3 @@ def _check_images(name, x, w, axis, stride, pad):
         )
     if stride < 1 or pad < 0:
         raise ValueError(f"{name}: stride {stride} and pad {pad} must be at least 1 and 0")
-
-
-def _tiles(x, size):
-    """(N,H,W,C) -> (N,OH,OW,C,size*size): disjoint windows, the last axis inside one; what does not fill one is cut."""
-    N, H, W, C = x.shape
-    OH, OW = H // size, W // size
-    if (OH * size, OW * size) != (H, W):
-        x = getitem(x, index=(slice(None), slice(OH * size), slice(OW * size)))
-    x = reshape(x, shape=(N, OH, size, OW, size, C))
-    return reshape(transpose(x, axes=(0, 1, 3, 5, 2, 4)), shape=(N, OH, OW, C, size * size))
-
-
-def avg_pool2d(x, *, size) -> Tensor:
-    """Mean of disjoint size x size windows: (N,H,W,C) -> (N, H//size, W//size, C)."""
-    return mean(_tiles(x, size), axis=-1)
-
-
-def max_pool2d(x, *, size) -> Tensor:
-    """Maximum of disjoint size x size windows, the first one at a tie: (N,H,W,C) -> (N, H//size, W//size, C)."""
-    tiles = _tiles(x, size)
-    n, h, w, c = np.ogrid[tuple(slice(k) for k in tiles.shape[:-1])]
-    return getitem(tiles, index=(n, h, w, c, tiles.data.argmax(axis=-1)))
-
-
-def upsample_nearest(x, *, scale) -> Tensor:
-    """Every pixel repeated scale x scale times: (N,H,W,C) -> (N, H scale, W scale, C)."""
-    N, H, W, C = x.shape
-    x = broadcast_to(reshape(x, shape=(N, H, 1, W, 1, C)), shape=(N, H, scale, W, scale, C))
-    return reshape(x, shape=(N, H * scale, W * scale, C))
-
-
-def pixel_shuffle(x, *, scale) -> Tensor:
-    """Channels to pixels: (N,H,W,C scale^2) -> (N,H scale,W scale,C); channel c scale^2 + i scale + j to pixel (i, j).
-
-    Shi et al. (2016), eq. 4. Raises ValueError unless scale^2 divides the channels.
-    """
-    N, H, W, C = x.shape
-    if C % scale**2:
-        raise ValueError(f"pixel_shuffle: {C} channels are no multiple of {scale}^2 (x {x.shape})")
-    x = reshape(x, shape=(N, H, W, C // scale**2, scale, scale))
-    return reshape(transpose(x, axes=(0, 1, 4, 2, 5, 3)), shape=(N, H * scale, W * scale, C // scale**2))

@@ -8,15 +8,15 @@ from inachus.engine.ops.activation import check_slope, leaky_relu
 from inachus.engine.ops.arithmetic import sqrt
 from inachus.engine.ops.shape import mean, reshape
 from inachus.engine.tensor import Tensor, constant, op
-from inachus.kernels import backend, xp
+from inachus.kernels import backend, number
 
 
 @op(saves=True)
 def norm(x, gamma, beta, *, groups, eps, slope=1.0):
     """lrelu(gamma xhat + beta), statistics over all but the last axis, in each of `groups` equal parts of axis 0."""
     check_slope(slope)
-    gamma = xp(x).ones(x.shape[-1:], x.dtype) if gamma is None else gamma
-    beta = xp(x).zeros(x.shape[-1:], x.dtype) if beta is None else beta
+    gamma = number(1, x.dtype, x.shape[-1:]) if gamma is None else gamma
+    beta = number(0, x.dtype, x.shape[-1:]) if beta is None else beta
     y, mean, rstd = backend(x).norm(x, gamma, beta, groups, eps, slope)
     return y, (gamma, mean, rstd)
 

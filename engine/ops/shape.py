@@ -7,8 +7,10 @@ Not here: elementwise maths (`arithmetic.py`).
 import math
 from itertools import pairwise
 
+import numpy as np
+
 from inachus.engine.tensor import Tensor, op
-from inachus.kernels import xp
+from inachus.kernels import backend, place, xp
 
 
 @op
@@ -87,7 +89,8 @@ def _(gy, y, x, *, axes):
 
 @op
 def _concat(*xs, axis):
-    return xp(xs[0]).concatenate(xs, axis)
+    last = axis % xs[0].ndim == xs[0].ndim - 1
+    return backend(xs[0]).concat(xs) if last else xp(xs[0]).concatenate(xs, axis)
 
 
 @_concat.vjp
@@ -111,19 +114,28 @@ def _getitem(x, *, index):
 
 @_getitem.vjp
 def _(gy, y, x, *, index):
-    return (put(gy, index=index, shape=x.shape),)
+    return (_put(gy, index=index, shape=x.shape),)
 
 
 def getitem(x, *, index) -> Tensor:
     """x[index]; integer arrays and integer Tensors select, and a repeated place collects its gradients."""
+    return _getitem(x, index=_placed(index))
+
+
+def _placed(index):
+    """The index as a tuple, its arrays where new arrays live."""
     parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(p.data if isinstance(p, Tensor) else p for p in parts)
-    return _getitem(x, index=parts)
+    parts = (p.data if isinstance(p, Tensor) else np.asarray(p) if isinstance(p, list) else p for p in parts)
+    return tuple(p if p is None or p is Ellipsis or isinstance(p, int | slice) else place(p) for p in parts)
+
+
+def put(x, *, index, shape) -> Tensor:
+    """The adjoint of getitem: zeros of `shape` to which x is added at `index`, repeated places adding up."""
+    return _put(x, index=_placed(index), shape=shape)
 
 
 @op
-def put(x, *, index, shape):
-    """The adjoint of getitem: zeros of `shape` to which x is added at `index`, repeated places adding up."""
+def _put(x, *, index, shape):
     y = xp(x).zeros(shape, x.dtype)
     if all(p is None or p is Ellipsis or isinstance(p, int | slice) for p in index):
         y[index] = x
@@ -132,7 +144,7 @@ def put(x, *, index, shape):
     return y
 
 
-@put.vjp
+@_put.vjp
 def _(gy, y, x, *, index, shape):
     return (_getitem(gy, index=index),)
 
@@ -144,7 +156,14 @@ def pad(x, *, widths, mode="constant"):
         raise ValueError(f"pad: mode '{mode}' is neither 'constant' nor 'reflect'")
     if mode == "reflect" and any(max(w) >= n for w, n in zip(widths, x.shape, strict=True) if any(w)):
         raise ValueError(f"pad: reflection needs widths smaller than the axis, got {widths} for shape {x.shape}")
+    if mode == "reflect" and _around_pictures(widths):
+        return backend(x).reflect_pad(x, *widths[1:3])
     return xp(x).pad(x, widths, mode=mode)
+
+
+def _around_pictures(widths):
+    """True if only the rows and columns of (N,H,W,C) grow."""
+    return len(widths) == 4 and not any(widths[0]) and not any(widths[3])
 
 
 @pad.vjp
@@ -155,6 +174,8 @@ def _(gy, y, x, *, widths, mode="constant"):
 @op
 def unpad(x, *, widths, mode="constant"):
     """The adjoint of pad: the inside of x, to which mode "reflect" adds the borders folded back."""
+    if mode == "reflect" and _around_pictures(widths):
+        return backend(x).reflect_pad_bwd(x, *widths[1:3])
     for axis, (before, after) in enumerate(widths):
         x = xp(x).moveaxis(x, axis, 0)
         n = len(x) - before - after

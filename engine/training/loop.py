@@ -9,18 +9,21 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from inachus.engine.data import Batches, Dataset
+from inachus.engine.data import Ahead, Batches, Dataset
 from inachus.engine.errors import CheckpointError, NumericError
 from inachus.engine.training import checkpoint, pictures, report, state
 from inachus.engine.training.durable import disk_errors, lock, sweep, write_file
 from inachus.engine.training.interrupt import Interrupt
 from inachus.engine.training.log import Log
+from inachus.kernels.steps import Stepper
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Plan:
     score_every: int = 0
     score: Callable | None = None
     score_name: str = ""
+    capture: bool = True  # the step as one graph, where the device can
 
 
 def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Callable[[str], None]) -> int | None:
@@ -55,12 +59,17 @@ def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Ca
         if start == 0:
             keeper.sample(0)
             keeper.save(0)
-        with Log(run, resume_from=start) as log, _bar(plan, start) as bar:
+        counts = partial(state.counters, model), partial(state.set_counters, model)
+        stepper = Stepper(model.step, *counts, say, plan.capture)
+        loader = closing(Ahead(batches)) if stepper.ahead else nullcontext(batches)
+        with Log(run, resume_from=start) as log, _bar(plan, start) as bar, loader as loader:
             for step in range(start + 1, plan.steps + 1):
-                values = model.step(batches.batch_at(step - 1))
-                keeper.check(step, values)
+                stepper(step, loader.batch_at(step - 1))
                 last = step == plan.steps or interrupt.signum is not None
-                if last or _due(step, plan.log_every):
+                logged = last or _due(step, plan.log_every)
+                for number, values in stepper.read(now=logged or keeper.due(step)):
+                    keeper.check(number, values)
+                if logged:
                     log.write(step, keeper.seconds(), values)
                     bar.set_postfix({k: f"{v:.3f}" for k, v in values.items()}, refresh=False)
                 bar.update()
@@ -121,6 +130,11 @@ class Keeper:
             f"{self.run}: {what}; the checkpoint of step {self.saved} is good: "
             "train again with a smaller learning rate (--set lr=...)"
         )
+
+    def due(self, step: int) -> bool:
+        """True if something happens after step number `step` unless it is the last."""
+        plan = self.plan
+        return any(_due(step, every) for every in (plan.sample_every, plan.save_every, plan.score_every))
 
     def step(self, step: int, last: bool) -> None:
         """After step number `step`: whatever is due."""

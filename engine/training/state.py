@@ -14,13 +14,15 @@ from inachus.engine.nn import Module
 from inachus.engine.optim import EMA, Optimizer
 from inachus.engine.random import Generator
 from inachus.engine.training.checkpoint import tensor_diff
+from inachus.kernels import fetch
 
 STATEFUL = (Module, Optimizer, EMA)
 
 
 def collect(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(arrays, values): "G.0.weight" and the like, to be copied if kept; generators and `extra` as plain JSON data."""
-    arrays = {f"{part}.{name}": array for part, thing in _parts(model) for name, array in thing.state_dict().items()}
+    items = ((f"{part}.{name}", a) for part, thing in _parts(model) for name, a in thing.state_dict().items())
+    arrays = {name: fetch(array) for name, array in items}
     values = {name: generator.state() for name, generator in _generators(model)}
     return arrays, {"generators": values, "extra": {name: getattr(model, name) for name in getattr(model, "extra", ())}}
 
@@ -39,6 +41,21 @@ def restore(model: Any, arrays: dict[str, np.ndarray], values: dict[str, Any]) -
         generator.load_state(values["generators"][name])
     for name, value in values["extra"].items():
         setattr(model, name, value)
+
+
+def counters(model: Any) -> dict[str, int]:
+    """What the host counts in a step: the places of the generators, the steps of optimizers and averages."""
+    steps = {name: thing.steps for name, thing in _parts(model) if hasattr(thing, "steps")}
+    return steps | {name: generator.position for name, generator in _generators(model)}
+
+
+def set_counters(model: Any, counts: dict[str, int]) -> None:
+    """Puts the counters back to what `counters` gave."""
+    for name, thing in _parts(model):
+        if hasattr(thing, "steps"):
+            thing.steps = counts[name]
+    for name, generator in _generators(model):
+        generator.position = counts[name]
 
 
 def broken(arrays: dict[str, np.ndarray]) -> str | None:

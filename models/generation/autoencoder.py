@@ -13,6 +13,7 @@ from inachus.engine import constant, losses, nn, no_grad
 from inachus.engine.nn import init
 from inachus.engine.optim import Adam
 from inachus.engine.random import Generator
+from inachus.kernels.steps import readings
 from inachus.models.nets import mlp
 from inachus.models.settings import setting
 
@@ -51,7 +52,7 @@ class Autoencoder:
         x = constant(batch.items)
         loss = losses.mse(self.decoder(self.encoder(x)), x)
         self.optimizer.minimize(loss)
-        return {"loss": loss.item()}
+        return readings({"loss": loss.data})
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Items from codes (N, code), by the running statistics: one code, one picture, whatever stands beside it."""

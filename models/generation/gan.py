@@ -16,6 +16,7 @@ from inachus.engine import constant, losses, no_grad, ops
 from inachus.engine.nn import init
 from inachus.engine.optim import EMA, Adam
 from inachus.engine.random import Generator
+from inachus.kernels.steps import readings
 from inachus.models.nets import mlp
 from inachus.models.settings import setting
 
@@ -81,7 +82,7 @@ class GAN:
         self.g_optimizer.minimize(g_loss)
         self.average.update()
         values = {"d_loss": d_loss, "g_loss": g_loss, "D(x)": ops.sigmoid(s_real), "D(G(z))": ops.sigmoid(s_fake)}
-        return {name: float(v.data.mean()) for name, v in values.items()}
+        return readings({name: v.data for name, v in values.items()})
 
     def condition(self, labels) -> tuple:
         """What G and D are told besides noise and picture: nothing here."""
@@ -119,5 +120,6 @@ class GAN:
 
 def shares(batch, k: int):
     """The batch in k equal parts: (items, labels or None) each."""
-    labels = [None] * k if batch.labels is None else np.split(batch.labels, k)
-    return zip(np.split(batch.items, k), labels, strict=True)
+    n = len(batch.items) // k
+    parts = [slice(i * n, (i + 1) * n) for i in range(k)]
+    return [(batch.items[part], None if batch.labels is None else batch.labels[part]) for part in parts]
