@@ -7,16 +7,23 @@ import dataclasses
 def add(commands) -> None:
     """Adds the command."""
     p = commands.add_parser("models", help="list the models, or one model's settings and networks")
-    p.add_argument("model", nargs="?", metavar="MODEL")
+    one = p.add_mutually_exclusive_group()
+    one.add_argument("model", nargs="?", metavar="MODEL")
+    one.add_argument(
+        "--receptive-field", action="store_true", help="what one output of each patch discriminator sees, by layers"
+    )
     p.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints the list, or one model."""
+    """Prints the list, one model, or the receptive fields."""
     from inachus.engine.errors import UsageError
     from inachus.models import MODELS
     from inachus.models.settings import nearest
 
+    if args.receptive_field:
+        print(receptive_fields())
+        return
     if args.model is None:
         for name, cls in MODELS.items():
             print(f"{name:14}{_paper(cls)}")
@@ -39,7 +46,7 @@ def _paper(cls: type) -> str:
 
 
 def networks(model) -> str:
-    """A table for each network of a model, with its parameter counts."""
+    """For each network of a model a table, if its layers follow one another, or else a line with its counts."""
     from inachus.engine.nn import Module, Sequential, counts, summary
 
     tables = []
@@ -50,8 +57,23 @@ def networks(model) -> str:
         sample = model.network_inputs()[name]
         if isinstance(inner, Sequential):
             tables.append(summary(inner, sample, title=name))
-        if inner is not network:
-            tables.append(
-                "{} with its label table: total {:,}, trainable {:,}, non-trainable {:,}".format(name, *counts(network))
-            )
+        if inner is not network or not isinstance(inner, Sequential):
+            kind = type(inner).__name__ if inner is network else "with its label table"
+            tables.append("{} {}: total {:,}, trainable {:,}, non-trainable {:,}".format(name, kind, *counts(network)))
+    return "\n\n".join(tables)
+
+
+def receptive_fields() -> str:
+    """For each patch discriminator the recursion from one output back to the picture, with its numbers."""
+    from inachus.models.nets import patchgan
+
+    tables = ["size_in = (size_out - 1) * stride + kernel, from one output back to the picture"]
+    for layers in range(6):
+        fields = patchgan.receptive_field(patchgan.discriminator(3, width=1, layers=layers))
+        title = f"PatchGAN, n = {layers}" if layers else "PixelGAN, n = 0"
+        lines, out = [f"{title}: {fields[-1].size} x {fields[-1].size} pixels"], 1
+        for name, kernel, stride, size in fields:
+            lines.append(f"  {name:13}kernel {kernel}  stride {stride}  ({out} - 1) * {stride} + {kernel} = {size}")
+            out = size
+        tables.append("\n".join(lines))
     return "\n\n".join(tables)

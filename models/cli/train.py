@@ -7,7 +7,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from inachus.engine.errors import DataError, UsageError
+from inachus.engine.errors import DataError, ResourceError, UsageError
 
 
 def add(commands) -> None:
@@ -20,7 +20,9 @@ def add(commands) -> None:
     p.add_argument("--steps", type=int, help="train up to this step")
     p.add_argument("--batch", type=int, help="items in a batch (64)")
     p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
-    p.add_argument("--device", help="auto (the best here), cpu or reference")
+    p.add_argument("--device", help="auto (the best here), cuda, cpu, reference, or emulated (CUDA kernels, no GPU)")
+    p.add_argument("--precision", choices=("tf32", "fp32", "bf16"), help="of products on cuda and emulated (tf32)")
+    p.add_argument("--eager", action="store_true", help="on cuda, no graph: every operation by itself")
     p.add_argument("--threads", type=int, help="cores to use (all that this process may use)")
     p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
     p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
@@ -85,6 +87,7 @@ def _fresh(args) -> dict:
         "batch": args.batch or 64,
         "seed": args.seed or 0,
         "device": args.device or "auto",
+        "precision": args.precision or "tf32",
         "settings": dataclasses.asdict(parse(cls.Settings, args.pairs)),
     }
     return options | {name: usual if (n := getattr(args, name)) is None else n for name, usual in SCHEDULE.items()}
@@ -92,12 +95,16 @@ def _fresh(args) -> dict:
 
 def _resumed(args) -> dict:
     """The options of the run to continue; another end, schedule or place of the data may be given, nothing else."""
+    from inachus.kernels import cuda_available
     from inachus.models.runs import read_options
     from inachus.models.settings import parse
 
     options = read_options(args.resume)
-    asked = {k: getattr(args, k) for k in ("model", "batch", "seed", "device")}
+    options.setdefault("precision", "tf32")  # of runs that are older than the option
+    asked = {k: getattr(args, k) for k in ("model", "batch", "seed", "device", "precision")}
     asked["device"] = None if args.device == "auto" else args.device
+    if asked["device"] and options["device"] == "cuda" and not cuda_available():
+        options["device"] = asked["device"]  # the run goes on where there is no GPU, equal to rounding
     differ = [f"{k} is {options[k]}, not {v}" for k, v in asked.items() if v is not None and v != options[k]]
     if args.pairs:
         from inachus.models import MODELS
@@ -120,21 +127,39 @@ def _resumed(args) -> dict:
 
 
 def _choose_device(options: dict, threads: int | None) -> None:
-    """Selects the backend and its threads; in the options, "auto" becomes the name of what was chosen."""
-    from inachus.kernels import HOSTS, cores, use_host, use_threads
-    from inachus.models.settings import nearest
+    """Selects the backend, its threads and precision; in the options, "auto" becomes the name of what was chosen."""
+    from inachus.kernels import cores, use, use_threads
 
-    if options["device"] == "cpu" and "cpu" not in HOSTS:
-        raise UsageError("device cpu needs numba: pip install numba, or pass --device reference")
-    if options["device"] not in ("auto", *HOSTS):
-        raise UsageError(f"unknown device '{options['device']}'{nearest(options['device'], ('auto', *HOSTS))}")
     if threads is not None and not 1 <= threads <= cores():
         raise UsageError(f"--threads must lie between 1 and {cores()}, the cores this process may use, not {threads}")
-    if options["device"] == "auto":
-        options["device"] = next(reversed(HOSTS))
-    use_host(options["device"])
+    options["device"] = _device(options["device"])
+    chosen = use(options["device"])
+    if hasattr(chosen, "use_precision"):
+        chosen.use_precision(options["precision"])
     if threads:
         use_threads(threads)
+
+
+def _device(name: str) -> str:
+    """A device that is there; for "auto" the best one. Raises UsageError that says what another one lacks."""
+    from inachus.kernels import DEVICES, HOSTS, cuda_problem
+    from inachus.models.settings import nearest
+
+    problem = cuda_problem()
+    if name == "auto":
+        return next(reversed(HOSTS)) if problem else "cuda"
+    if name == "cuda" and problem:
+        raise UsageError(f"device cuda: {problem}; or pass --device cpu")
+    if name == "emulated":
+        from inachus.kernels import emulator
+
+        if not emulator.available():
+            raise UsageError(f"device emulated: {emulator.missing()}")
+    if name == "cpu" and "cpu" not in HOSTS:
+        raise UsageError("device cpu needs numba: pip install numba, or pass --device reference")
+    if name not in (*HOSTS, *DEVICES):
+        raise UsageError(f"unknown device '{name}'{nearest(name, ('auto', *HOSTS, *DEVICES))}")
+    return name
 
 
 def _made(options: dict, args):
@@ -170,6 +195,7 @@ def _made(options: dict, args):
 def _train(model, dataset, directory: Path, options: dict, args) -> int:
     from inachus.engine.profile import Profile
     from inachus.engine.training.loop import Plan, train
+    from inachus.kernels.memory import memory, size
 
     if Path(directory).is_dir() and not os.access(directory, os.W_OK):
         raise UsageError(f"{directory} is not writable: choose another --out")
@@ -178,13 +204,20 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
         plan.score_every = options["evaluate_every"]
         plan.score_name = "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"
         plan.score = _score(options, plan.score_name)
+    plan.capture = not (args.eager or args.profile)
     _say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:
         _say(note)
+    fixed = memory().used  # what the model takes, whatever the batch
     with Profile() if args.profile else nullcontext() as profile:
-        signum = train(model, dataset, directory, plan, options, _say)
+        try:
+            signum = train(model, dataset, directory, plan, options, _say)
+        except MemoryError as error:
+            raise _shortage(error, options, fixed) from error
     if profile:
         print(profile.table())
+    if peak := memory().peak:
+        _say(f"GPU memory: {size(peak)} at most")
     if signum is not None:
         _say(f"stopped and saved; continue with: inachus train --resume {directory}")
         return 128 + signum
@@ -197,6 +230,16 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
         if path.exists():
             print(f"{label:7}{path}")
     return 0
+
+
+def _shortage(error: MemoryError, options: dict, fixed: int) -> Exception:
+    """What a trainer can do about memory that ran out; off a device the error itself, which `main` explains."""
+    from inachus.kernels import DEVICES
+    from inachus.kernels.memory import shortage
+
+    if options["device"] not in DEVICES:
+        return error
+    return ResourceError(f"{options['model']}, batch {options['batch']}: {shortage(error, fixed, options['batch'])}")
 
 
 def _score(options: dict, name: str):
