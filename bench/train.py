@@ -1,34 +1,44 @@
-"""Whole training steps of this engine beside PyTorch eager, alternating in one run: `python bench/train.py`.
+"""Whole training steps of this engine beside PyTorch, alternating in one run: `python bench/train.py`.
 
 Both sides take the same step: G once, D on real and on the detached fake, Adam, then G through a frozen D, Adam. They
-take turns of a few steps, so that a busy machine slows both; the first of each turn, which wakes threads and fills
-caches, does not count. Medians and their ratios do. Without PyTorch only our side runs. Peak memory is of a process
-that does nothing else (`--alone`).
+take turns, so that a busy machine slows both, and medians and their ratios count. Without PyTorch only our side runs.
+
+On the CPU a turn is a few steps, of which the first, which wakes threads and fills caches, does not count; peak memory
+is of a process that does nothing else (`--alone`). With `--device cuda` a turn is many steps, queued without waiting,
+with a batch from the host in each, the losses read every READ steps, and the clock stopped when the device has done it
+all: our step eager and captured beside PyTorch eager, channels_last, captured by hand, and compiled
+(`cases/steps.py`). Peak memory is what arrays held at most. `--device emulated` takes the same way; its times mean
+nothing.
 """
 
 import argparse
 import json
-import platform
 import re
 import subprocess
 import sys
 import time
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from cases.pytorch import Training
+from cases.steps import LATE, finish, model_and_batch, peak_memory, use_torch_precision
+from cases.steps import SIDES as DEVICE_SIDES
+from measure.record import clocks, environment, save
 
-from inachus.engine.data import Batch
-from inachus.kernels import HOSTS, cores, host, use_host
-from inachus.models import MODELS
+from inachus.kernels import DEVICES, HOSTS, cores, host, use, use_host
 
 # name: (model, settings, shape, batch)
 CASES = {
     "gan": ("gan", {}, (28, 28, 1), 64),
     "dcgan-32": ("dcgan", {"width": 64}, (32, 32, 3), 64),
     "dcgan-64": ("dcgan", {"width": 64}, (64, 64, 3), 32),
+    "toy": ("dcgan", {"width": 2}, (32, 32, 1), 2),
 }
+ON_HOST = ("gan", "dcgan-32", "dcgan-64")
+ON_DEVICE = ("dcgan-64:128", "dcgan-64:64", "gan")
+TURN = 3  # steps that count in each turn on the CPU
+READ = 50  # steps between two readings of the losses on a device
 
 
 def settings_of(case: str) -> tuple:
@@ -37,88 +47,19 @@ def settings_of(case: str) -> tuple:
     return (*CASES[name][:3], int(batch or CASES[name][3]))
 
 
-TURN = 3  # steps that count in each turn
+# --- on the CPU ------------------------------------------------------------------------------------------------
 
 
 def ours(case: str):
-    """A function that takes one step of this engine, without the average of weights, which PyTorch's side lacks."""
-    name, settings, shape, batch = settings_of(case)
-    cls = MODELS[name]
-    model = cls(shape, 0, 0, cls.Settings(**settings))
-    model.average.update = lambda: None
-    items = Batch(np.random.default_rng(0).standard_normal((batch, *shape), dtype=np.float32))
+    """A function that takes one step of this engine."""
+    model, items = model_and_batch(*settings_of(case))
     return lambda: model.step(items)
 
 
 def torchs(case: str, channels_last: bool):
     """The same step in PyTorch eager."""
-    import torch
-
-    name, settings, (size, _, channels), batch = settings_of(case)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    torch.manual_seed(0)
-    if name == "gan":
-        G, D, z = torch_mlp(size * size * channels)
-        real = torch.randn(batch, size * size * channels)
-    else:
-        G, D, z = torch_dcgan(size, channels, settings["width"])
-        G, D = G.to(memory_format=layout), D.to(memory_format=layout)
-        real = torch.randn(batch, channels, size, size).contiguous(memory_format=layout)
-    g, d = (torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (G, D))
-    loss = torch.nn.functional.binary_cross_entropy_with_logits
-    one, zero = torch.ones(batch, 1), torch.zeros(batch, 1)
-
-    def step():
-        fake = G(torch.randn(batch, *z))
-        d.zero_grad()
-        s_real, s_fake = D(real), D(fake.detach())
-        d_loss = loss(s_real, one) + loss(s_fake, zero)
-        d_loss.backward()
-        d.step()
-        D.requires_grad_(False)
-        g.zero_grad()
-        g_loss = loss(D(fake), one)
-        g_loss.backward()
-        g.step()
-        D.requires_grad_(True)
-        return d_loss.item(), g_loss.item(), s_real.sigmoid().mean().item(), s_fake.sigmoid().mean().item()
-
-    return step
-
-
-def torch_mlp(pixels: int):
-    """The course's pair: dense, leaky ReLU, batch norm."""
-    from torch import nn
-
-    G = nn.Sequential(
-        nn.Linear(100, 256),
-        nn.LeakyReLU(0.2, True),
-        nn.BatchNorm1d(256),
-        nn.Linear(256, 512),
-        nn.LeakyReLU(0.2, True),
-        nn.BatchNorm1d(512),
-        nn.Linear(512, pixels),
-        nn.Tanh(),
-    )
-    D = nn.Sequential(
-        nn.Linear(pixels, 512), nn.LeakyReLU(0.2, True), nn.Linear(512, 256), nn.LeakyReLU(0.2, True), nn.Linear(256, 1)
-    )
-    return G, D, (100,)
-
-
-def torch_dcgan(size: int, channels: int, width: int):
-    """The pair of `models/nets/dcgan.py`."""
-    from torch import nn
-
-    widths = [width << i for i in range((size // 4).bit_length() - 1)]
-    g = [nn.ConvTranspose2d(100, widths[-1], 4, bias=False)]
-    for before, after in zip(widths[::-1], [*widths[-2::-1], channels], strict=True):
-        g += [nn.BatchNorm2d(before), nn.ReLU(True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
-    d = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
-    for before, after in pairwise(widths):
-        d += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, True)]
-    d += [nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()]
-    return nn.Sequential(*g, nn.Tanh()), nn.Sequential(*d), (100, 1, 1)
+    training = Training(*settings_of(case), channels_last=channels_last)
+    return lambda: [value.item() for value in training.step()]
 
 
 def alternate(sides: dict, rounds: int) -> dict[str, list[float]]:
@@ -148,70 +89,172 @@ def peak(case: str, side: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+def alone(case: str, side: str) -> None:
+    """What such a process does."""
+    step = SIDES[side](case)
+    for _ in range(10):
+        step()
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's memory too
+    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+
+
 def measure(case: str, rounds: int) -> dict:
     """One row: medians, p10, p90 and peak memory of each side, and our ratios to PyTorch in each layout."""
     names = list(SIDES) if "torch" in sys.modules else ["inachus"]
     row = {"case": case, "device": host().__name__.split(".")[-1], "batch": settings_of(case)[3], "rounds": rounds}
     for name, ms in alternate({name: SIDES[name](case) for name in names}, rounds).items():
-        p10, p50, p90 = np.percentile(ms, [10, 50, 90])
-        row[name] = {"median_ms": round(p50, 2), "p10": round(p10, 2), "p90": round(p90, 2)}
-        row[name]["peak_mb"] = round(peak(case, name))
+        row[name] = summary(ms) | {"peak_mb": round(peak(case, name))}
     for name in names[1:]:
         row[name]["our_time_ratio"] = round(row["inachus"]["median_ms"] / row[name]["median_ms"], 3)
         row[name]["our_memory_ratio"] = round(row["inachus"]["peak_mb"] / row[name]["peak_mb"], 3)
     return row
 
 
-def environment() -> dict:
-    """What the numbers depend on."""
-    facts = {"numpy": np.__version__, "python": platform.python_version(), "cores": cores()}
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        lines = cpu.read_text().splitlines()
-        facts["cpu"] = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    facts["commit"] = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    if "torch" in sys.modules:
-        facts["torch"] = sys.modules["torch"].__version__
-    return facts
+def summary(ms: list[float]) -> dict[str, float]:
+    """Median, p10 and p90."""
+    p10, p50, p90 = np.percentile(ms, [10, 50, 90])
+    return {"median_ms": round(p50, 3 if p50 < 10 else 2), "p10": round(p10, 3), "p90": round(p90, 3)}
 
 
-def save(bench: str, rows: list[dict]) -> None:
-    """Writes bench/results/BENCH-DATE.json."""
-    out = Path(__file__).parent / "results" / f"{bench}-{time.strftime('%Y-%m-%d')}.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
+# --- on a device -----------------------------------------------------------------------------------------------
+
+
+def turn(side, steps: int) -> float:
+    """Milliseconds of a step, over so many of them."""
+    start = time.perf_counter()
+    for i in range(1, steps + 1):
+        side.step()
+        if i % READ == 0 or i == steps:
+            numbers = side.read()
+    finish()
+    seconds = time.perf_counter() - start
+    if not np.isfinite(numbers).all():
+        raise ArithmeticError(f"the losses are {numbers}")
+    return 1e3 * seconds / steps
+
+
+def built(name: str, case: str, precision: str) -> tuple:
+    """(a side that has taken a few steps, what to note of it)."""
+    with peak_memory(name) as found:
+        side = DEVICE_SIDES[name](settings_of(case), precision)
+        turn(side, 8)
+    return side, {"peak_mb": found[0] and round(found[0], 1)} | ({"notes": side.notes} if side.notes else {})
+
+
+def measure_on_device(row: dict, names: list[str], args: argparse.Namespace) -> None:
+    """Adds to the row what the sides take; a side that fails is an entry with its error."""
+    sides = {}
+    for name in names:
+        try:
+            sides[name], row[name] = built(name, row["case"], row["precision"])
+        except Exception as problem:  # one side of many
+            row[name] = {"error": f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"}
+    times, end = {name: [] for name in sides}, time.monotonic() + args.seconds
+    for i in range(-1, args.rounds):
+        for name, side in sides.items():
+            ms = turn(side, args.steps)
+            times[name] += [ms] * (i >= 0)
+        if i > 1 and time.monotonic() > end:
+            break
+    ratio_to = np.median(times["inachus captured"]) if times.get("inachus captured") else None
+    for name, ms in times.items():
+        row[name] |= summary(ms) | {"images_per_s": round(1e3 * row["batch"] / float(np.median(ms)))}
+        if name.startswith("torch") and ratio_to:
+            row[name]["our_time_ratio"] = round(float(ratio_to / np.median(ms)), 3)
+
+
+def lines(row: dict) -> list[str]:
+    """A row in words, a line a side."""
+    found = []
+    for name, side in row.items():
+        if isinstance(side, dict):
+            words = side.get("error") or f"{side['median_ms']:9.3f} ms {side['images_per_s']:8,} images/s"
+            words += f" {side['peak_mb']:8,.0f} MB" if side.get("peak_mb") else ""
+            words += f"  ours {1 / side['our_time_ratio']:.2f} times as fast" if side.get("our_time_ratio") else ""
+            words += "".join(f"  ({note})" for note in side.get("notes", ()))
+            found.append(f"{row['case']:13} {row['precision']:5} {name:20} {words}")
+    return found
+
+
+def jobs(args: argparse.Namespace, names: list[str]) -> list[tuple[str, str, list[str]]]:
+    """(case, precision, sides), the most telling first; what is slow to build beside our captured step, once early."""
+    order = sorted((i + j, case, p) for i, case in enumerate(args.cases) for j, p in enumerate(args.precisions))
+    early = [(case, p, fast) for _, case, p in order if (fast := [n for n in names if n not in LATE])]
+    late = [(case, p, ["inachus captured", *slow]) for _, case, p in order if (slow := [n for n in LATE if n in names])]
+    return [*early[:3], *late[:1], *early[3:], *late[1:]]
+
+
+def on_device(args: argparse.Namespace) -> None:
+    """All cases in all precisions, then what is slow to build; written after each row, until the time is up."""
+    end, with_torch = time.monotonic() + args.budget, "torch" in sys.modules
+    names = [n for n in args.sides or DEVICE_SIDES if with_torch or not n.startswith("torch")]
+    if args.device != "cuda":
+        names = [n for n in names if n not in ("torch graph", *LATE)]
+    facts, rows = environment(args.device == "cuda"), []
+    for case, precision, some in jobs(args, names):
+        if time.monotonic() > end:
+            print(f"the time is up before {case} {precision} {', '.join(some)}", flush=True)
+            continue
+        row = {"case": case, "device": args.device, "batch": settings_of(case)[3], "precision": precision}
+        row |= {"steps": args.steps, "rounds": args.rounds}
+        if with_torch:
+            row["torch_precision"] = use_torch_precision(precision)
+        measure_on_device(row, some, args)
+        rows.append(row)
+        print("\n".join(lines(row)), flush=True)
+        if args.save or args.out:
+            save("train", rows, facts | {"clocks_after": clocks()}, args.out)
+    if args.device == "cuda" and any("error" in row["inachus captured"] for row in rows if "inachus captured" in row):
+        raise SystemExit(1)
+
+
+# --- the command -----------------------------------------------------------------------------------------------
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; dcgan-32:256 is one with another batch")
+    p.add_argument("--device", default="auto", help="auto (the best of the CPU), cpu, reference, cuda or emulated")
+    p.add_argument("--rounds", type=int, help="turns of each side: 40 on the CPU, 6 on a device")
+    p.add_argument("--save", action="store_true", help="write bench/results/train-[CARD-]DATE.json")
+    p.add_argument("--out", type=Path, metavar="DIR", help="write it there")
+    p.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    d = p.add_argument_group("on a device")
+    d.add_argument("--steps", type=int, default=100, help="of a turn")
+    d.add_argument("--precisions", nargs="+", default=["tf32", "fp32"], choices=("tf32", "fp32", "bf16"))
+    sides = list(DEVICE_SIDES)
+    d.add_argument("--sides", nargs="+", choices=sides, metavar="SIDE", help=f"of {', '.join(sides)}")
+    d.add_argument("--seconds", type=float, default=30, help="after which a case takes no further round")
+    d.add_argument("--budget", type=float, default=float("inf"), help="seconds after which no case is begun")
+    args = p.parse_args()
+    args.cases = args.cases or list(ON_DEVICE if args.device in DEVICES else ON_HOST)
+    args.rounds = args.rounds or (6 if args.device in DEVICES else 40)
+    return args
 
 
 def main() -> None:
-    """Prints a JSON line a case; with --save also writes bench/results/train-DATE.json."""
-    p = argparse.ArgumentParser(description=__doc__)
-    several = f"of {', '.join(CASES)}; dcgan-32:256 is one with another batch"
-    p.add_argument("cases", nargs="*", default=list(CASES), help=several)
-    p.add_argument("--device", default="auto", help="auto (the best here), cpu or reference")
-    p.add_argument("--rounds", type=int, default=40)
-    p.add_argument("--save", action="store_true")
-    p.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    args = p.parse_args()
+    """Prints what each case took and, with --save or --out, writes it as JSON."""
+    args = options()
     if not args.alone and find_spec("torch"):
         import torch  # before our backend: an OpenMP that is there already makes PyTorch three times slower
 
         torch.set_num_threads(cores())
+    if args.device in DEVICES:
+        use(args.device)
+        on_device(args)
+        return
     if not args.alone or args.cases[1] == "inachus":
         use_host(args.device if args.device != "auto" else next(reversed(HOSTS)))
     if args.alone:
-        step = SIDES[args.cases[1]](args.cases[0])
-        for _ in range(10):
-            step()
-        status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's memory too
-        print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+        alone(*args.cases)
         return
     rows = []
     for case in args.cases:
         rows.append(measure(case, args.rounds))
         print(json.dumps(rows[-1]), flush=True)
-    if args.save:
-        save("train", rows)
+    if args.save or args.out:
+        save("train", rows, folder=args.out)
 
 
 if __name__ == "__main__":
