@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from inachus import kernels
 from inachus.engine.training import checkpoint
@@ -47,8 +48,13 @@ def test_a_training_on_the_device_resumes_bit_for_bit(tmp_path, capsys):
         np.testing.assert_array_equal(array, halves[name], err_msg=name)
     options = json.loads((tmp_path / "whole" / "options.json").read_text())
     assert (options["device"], options["precision"]) == ("emulated", "tf32")
-    kernels.use("reference")
-    assert main(["sample", str(tmp_path / "whole"), "--n", "4", "--out", str(tmp_path / "grid.png")]) == 0
+    grids = {}
+    for where in ("reference", "emulated"):
+        grids[where] = tmp_path / f"{where}.png"
+        sampling = ["sample", str(tmp_path / "whole"), "--n", "4", "--device", where, "--out", str(grids[where])]
+        assert main(sampling) == 0
+    one, two = (np.asarray(Image.open(path), int) for path in grids.values())
+    assert np.abs(one - two).max() <= 2
 
 
 def test_eager_and_captured_trainings_are_the_same(tmp_path):

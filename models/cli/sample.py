@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from inachus.engine.errors import UsageError
+from inachus.models.cli.device import DEVICE_HELP, choose
 
 
 def add(commands) -> None:
@@ -33,6 +34,7 @@ def add_sampling(p: argparse.ArgumentParser) -> None:
     p.add_argument("--norm", choices=("running", "batch"), default="running", help="statistics batch norm uses")
     p.add_argument("--dropout", action="store_true", help="keep dropout on")
     p.add_argument("--best", action="store_true", help="the best checkpoint instead of the newest")
+    p.add_argument("--device", default="auto", help=DEVICE_HELP)
 
 
 def opened(args: argparse.Namespace):
@@ -41,6 +43,7 @@ def opened(args: argparse.Namespace):
 
     if not 0 <= args.seed < 2**63:
         raise UsageError(f"--seed must lie between 0 and 2^63 - 1, not {args.seed}")
+    choose(args.device)
     model, options, step = open_run(args.directory, say, best=args.best)
     at_sampling(model, args.weights, args.norm, args.dropout)
     return model, options, step

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from inachus.engine.errors import DataError, ResourceError, UsageError
+from inachus.models.cli.device import DEVICE_HELP, PRECISIONS, choose
 
 
 def add(commands) -> None:
@@ -20,8 +21,8 @@ def add(commands) -> None:
     p.add_argument("--steps", type=int, help="train up to this step")
     p.add_argument("--batch", type=int, help="items in a batch (64)")
     p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
-    p.add_argument("--device", help="auto (the best here), cuda, cpu, reference, or emulated (CUDA kernels, no GPU)")
-    p.add_argument("--precision", choices=("tf32", "fp32", "bf16"), help="of products on cuda and emulated (tf32)")
+    p.add_argument("--device", help=DEVICE_HELP)
+    p.add_argument("--precision", choices=PRECISIONS, help="of products on cuda and emulated (tf32)")
     p.add_argument("--eager", action="store_true", help="on cuda, no graph: every operation by itself")
     p.add_argument("--threads", type=int, help="cores to use (all that this process may use)")
     p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
@@ -128,38 +129,13 @@ def _resumed(args) -> dict:
 
 def _choose_device(options: dict, threads: int | None) -> None:
     """Selects the backend, its threads and precision; in the options, "auto" becomes the name of what was chosen."""
-    from inachus.kernels import cores, use, use_threads
+    from inachus.kernels import cores, use_threads
 
     if threads is not None and not 1 <= threads <= cores():
         raise UsageError(f"--threads must lie between 1 and {cores()}, the cores this process may use, not {threads}")
-    options["device"] = _device(options["device"])
-    chosen = use(options["device"])
-    if hasattr(chosen, "use_precision"):
-        chosen.use_precision(options["precision"])
+    options["device"] = choose(options["device"], options["precision"])
     if threads:
         use_threads(threads)
-
-
-def _device(name: str) -> str:
-    """A device that is there; for "auto" the best one. Raises UsageError that says what another one lacks."""
-    from inachus.kernels import DEVICES, HOSTS, cuda_problem
-    from inachus.models.settings import nearest
-
-    problem = cuda_problem()
-    if name == "auto":
-        return next(reversed(HOSTS)) if problem else "cuda"
-    if name == "cuda" and problem:
-        raise UsageError(f"device cuda: {problem}; or pass --device cpu")
-    if name == "emulated":
-        from inachus.kernels import emulator
-
-        if not emulator.available():
-            raise UsageError(f"device emulated: {emulator.missing()}")
-    if name == "cpu" and "cpu" not in HOSTS:
-        raise UsageError("device cpu needs numba: pip install numba, or pass --device reference")
-    if name not in (*HOSTS, *DEVICES):
-        raise UsageError(f"unknown device '{name}'{nearest(name, ('auto', *HOSTS, *DEVICES))}")
-    return name
 
 
 def _made(options: dict, args):

@@ -1,0 +1,41 @@
+"""Which device a command computes on: what can be asked for, what is there, and what to do about one that is not."""
+
+from inachus.engine.errors import UsageError
+
+DEVICE_HELP = "auto (the best here), cuda, cpu, reference, or emulated (CUDA kernels without a GPU, slow)"
+PRECISIONS = ("tf32", "fp32", "bf16")
+
+
+def choose(name: str, precision: str = "tf32") -> str:
+    """Computes on this device from now on, "auto" being the best one here, and returns its name.
+
+    Raises UsageError that says what a device lacks.
+    """
+    from inachus.kernels import use
+
+    name = _present(name)
+    backend = use(name)
+    if hasattr(backend, "use_precision"):
+        backend.use_precision(precision)
+    return name
+
+
+def _present(name: str) -> str:
+    from inachus.kernels import DEVICES, HOSTS, cuda_problem
+    from inachus.models.settings import nearest
+
+    problem = cuda_problem()
+    if name == "auto":
+        return next(reversed(HOSTS)) if problem else "cuda"
+    if name == "cuda" and problem:
+        raise UsageError(f"device cuda: {problem}; or pass --device cpu")
+    if name == "emulated":
+        from inachus.kernels import emulator
+
+        if not emulator.available():
+            raise UsageError(f"device emulated: {emulator.missing()}")
+    if name == "cpu" and "cpu" not in HOSTS:
+        raise UsageError("device cpu needs numba: pip install numba, or pass --device reference")
+    if name not in (*HOSTS, *DEVICES):
+        raise UsageError(f"unknown device '{name}'{nearest(name, ('auto', *HOSTS, *DEVICES))}")
+    return name
