@@ -74,7 +74,7 @@ weights(const float* x, const float* gy, float* gw, Shape s) {
             });
             copy_across<BN, VB>(tiles_b + stage * BN * BK, gy, blockIdx.y * s.w, s.other, (start + loaded) * BK, K,
                                 n0, s.O);
-            if (++loaded >= STAGES && threadIdx.x < BK) {  // the place of the step before last is free
+            if (++loaded >= STAGES && threadIdx.x < BK) {  // for the next step, in place of one that was loaded long ago
                 windows[(stage == STAGES - 1 ? 0 : stage + 1) * BK + threadIdx.x] = at.window(s);
                 at.go(s);
             }
