@@ -4,6 +4,7 @@ A device's pool keeps what is freed, so that its size is the peak. Out of memory
 emulated device's of the same make. Nothing is computed here.
 """
 
+import re
 from typing import NamedTuple
 
 from inachus import kernels
@@ -32,7 +33,8 @@ def memory() -> Memory:
 
 def shortage(error: MemoryError, fixed: int, batch: int) -> str:
     """What to say when a step of `batch` items ran out of memory, of which `fixed` bytes do not depend on the batch."""
-    now, needed = memory(), int(getattr(error, "_size", 0))
+    told = re.search(r"allocating ([\d,]+) bytes", str(error))  # what both kinds of arrays say
+    now, needed = memory(), int(told[1].replace(",", "")) if told else 0
     room, asked = now.used + now.free - fixed, now.used + needed - fixed
     fits = max(1, int(batch * room / max(asked, 1) / 1.5))  # what the rest of the step needs is not known
     smaller = min(1 << (fits.bit_length() - 1), max(1, batch // 2))

@@ -118,7 +118,9 @@ def test_large_shapes(put, rng, op, g):
 
 
 AWKWARD = geometry((3, 9, 7, 36), (3, 3, 36, 20), 2, 1)
-VARIANTS = [(p, t, s) for p in conv.PRECISIONS for t in tiles.CANDIDATES[p] for s in (1, 3)
+COMPILED_ANYWAY = ("square", "thin")  # by other tests; the rest costs a compilation each, and runs with the slow ones
+VARIANTS = [pytest.param(p, t, s, marks=() if t in COMPILED_ANYWAY else pytest.mark.slow)
+            for p in conv.PRECISIONS for t in tiles.CANDIDATES[p] for s in (1, 3)
             if p != "bf16" or t in ("wide", "thin")]
 
 
