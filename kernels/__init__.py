@@ -22,6 +22,7 @@ if find_spec("numba"):
     HOSTS["cpu"] = "inachus.kernels.cpu"
 CUDA = "inachus.kernels.cuda"  # computes the arrays of the devices below, and NumPy arrays too, on the emulator
 DEVICES = {"emulated": "inachus.kernels.emulator.arrays", "cuda": "cupy"}  # whose arrays they are
+NAMES = ("cuda", "cpu", "reference", "emulated")  # of all that computes, best first
 _host: ModuleType | None = None
 _home: ModuleType = numpy
 _stream: Any = None  # of the GPU: one for everything, and one that can be captured
@@ -151,6 +152,22 @@ def address(x: Any) -> int:
     if isinstance(x, numpy.ndarray):
         return x.__array_interface__["data"][0]
     return x.data.ptr  # CuPy's name for it
+
+
+def best() -> str:
+    """The first of NAMES that can compute here."""
+    return next(name for name in NAMES if problem(name) is None)
+
+
+def problem(name: str) -> str | None:
+    """Why `name`, one of NAMES, cannot compute here; None if it can."""
+    if name == "cuda":
+        return cuda_problem()
+    if name == "emulated":
+        from inachus.kernels import emulator
+
+        return emulator.missing() if not emulator.available() else None
+    return None if name in HOSTS else "it needs Numba: pip install numba"
 
 
 def cuda_available() -> bool:

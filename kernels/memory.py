@@ -31,6 +31,16 @@ def memory() -> Memory:
     return Memory()
 
 
+def described(name: str) -> str:
+    """A device that is there, in words: its card, and the memory that is free."""
+    if name == "emulated":
+        return "CUDA kernels without a GPU, compiled by g++"
+    cupy = kernels.arrays_of("cuda")
+    card, (free, total) = cupy.cuda.runtime.getDeviceProperties(0), cupy.cuda.runtime.memGetInfo()
+    room = f"compute {card['major']}.{card['minor']}, {size(free)} of {size(total)} free"
+    return f"{card['name'].decode()} ({room}), cupy {cupy.__version__}"
+
+
 def shortage(error: MemoryError, fixed: int, batch: int) -> str:
     """What to say when a step of `batch` items ran out of memory, of which `fixed` bytes do not depend on the batch."""
     told = re.search(r"allocating ([\d,]+) bytes", str(error))  # what both kinds of arrays say

@@ -21,21 +21,13 @@ def choose(name: str, precision: str = "tf32") -> str:
 
 
 def _present(name: str) -> str:
-    from inachus.kernels import DEVICES, HOSTS, cuda_problem
+    from inachus.kernels import NAMES, best, problem
     from inachus.models.settings import nearest
 
-    problem = cuda_problem()
     if name == "auto":
-        return next(reversed(HOSTS)) if problem else "cuda"
-    if name == "cuda" and problem:
-        raise UsageError(f"device cuda: {problem}; or pass --device cpu")
-    if name == "emulated":
-        from inachus.kernels import emulator
-
-        if not emulator.available():
-            raise UsageError(f"device emulated: {emulator.missing()}")
-    if name == "cpu" and "cpu" not in HOSTS:
-        raise UsageError("device cpu needs numba: pip install numba, or pass --device reference")
-    if name not in (*HOSTS, *DEVICES):
-        raise UsageError(f"unknown device '{name}'{nearest(name, ('auto', *HOSTS, *DEVICES))}")
+        return best()
+    if name not in NAMES:
+        raise UsageError(f"unknown device '{name}'{nearest(name, ('auto', *NAMES))}")
+    if lack := problem(name):
+        raise UsageError(f"device {name}: {lack}; or pass --device {best()}")
     return name

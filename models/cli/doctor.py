@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     import safetensors
 
     from inachus import __version__, kernels
+    from inachus.kernels.memory import described
 
     numba = f", numba {version('numba')}" if find_spec("numba") else ""
     rows = {
@@ -30,8 +31,7 @@ def run(args: argparse.Namespace) -> int:
         "libraries": f"numpy {numpy.__version__}{numba}, "
         f"pillow {PIL.__version__}, safetensors {safetensors.__version__}",
         "backends": ", ".join(kernels.HOSTS),
-        "cuda": _cuda(),
-        "emulated": _emulated(),
+        **{name: kernels.problem(name) or described(name) for name in kernels.DEVICES},
         "threads": f"{kernels.cores()} of {os.cpu_count()} cores",
         "disk": f"{shutil.disk_usage('.').free / 1e9:.1f} GB free here",
         "INACHUS_DATA": os.environ.get("INACHUS_DATA", "not set"),
@@ -41,24 +41,6 @@ def run(args: argparse.Namespace) -> int:
     for name, text in rows.items():
         print(f"{name:14}{text}")
     return 0 if rows["gradients"].startswith("ok") else 1
-
-
-def _cuda() -> str:
-    """The GPU and its memory, or why there is none."""
-    from inachus import kernels
-
-    if problem := kernels.cuda_problem():
-        return f"none: {problem}"
-    cupy = kernels.arrays_of("cuda")
-    facts, (free, total) = cupy.cuda.runtime.getDeviceProperties(0), cupy.cuda.runtime.memGetInfo()
-    room = f"compute {facts['major']}.{facts['minor']}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-    return f"{facts['name'].decode()} ({room}), cupy {cupy.__version__}"
-
-
-def _emulated() -> str:
-    from inachus.kernels import emulator
-
-    return "ready: --device emulated runs the CUDA kernels here" if emulator.available() else emulator.missing()
 
 
 def _speed() -> str:

@@ -22,8 +22,8 @@ def add(commands) -> None:
     p.add_argument("--batch", type=int, help="items in a batch (64)")
     p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
     p.add_argument("--device", help=DEVICE_HELP)
-    p.add_argument("--precision", choices=PRECISIONS, help="of products on cuda and emulated (tf32)")
-    p.add_argument("--eager", action="store_true", help="on cuda, no graph: every operation by itself")
+    p.add_argument("--precision", choices=PRECISIONS, help="of the products of CUDA kernels (tf32)")
+    p.add_argument("--eager", action="store_true", help="no graph of the step: every operation by itself")
     p.add_argument("--threads", type=int, help="cores to use (all that this process may use)")
     p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
     p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
@@ -96,7 +96,7 @@ def _fresh(args) -> dict:
 
 def _resumed(args) -> dict:
     """The options of the run to continue; another end, schedule or place of the data may be given, nothing else."""
-    from inachus.kernels import cuda_available
+    from inachus.kernels import problem
     from inachus.models.runs import read_options
     from inachus.models.settings import parse
 
@@ -104,8 +104,8 @@ def _resumed(args) -> dict:
     options.setdefault("precision", "tf32")  # of runs that are older than the option
     asked = {k: getattr(args, k) for k in ("model", "batch", "seed", "device", "precision")}
     asked["device"] = None if args.device == "auto" else args.device
-    if asked["device"] and options["device"] == "cuda" and not cuda_available():
-        options["device"] = asked["device"]  # the run goes on where there is no GPU, equal to rounding
+    if asked["device"] and problem(options["device"]):
+        options["device"] = asked["device"]  # the run goes on where its device is not, equal to rounding
     differ = [f"{k} is {options[k]}, not {v}" for k, v in asked.items() if v is not None and v != options[k]]
     if args.pairs:
         from inachus.models import MODELS
@@ -193,7 +193,7 @@ def _train(model, dataset, directory: Path, options: dict, args) -> int:
     if profile:
         print(profile.table())
     if peak := memory().peak:
-        _say(f"GPU memory: {size(peak)} at most")
+        _say(f"device memory: {size(peak)} at most")
     if signum is not None:
         _say(f"stopped and saved; continue with: inachus train --resume {directory}")
         return 128 + signum
