@@ -5,13 +5,14 @@ INACHUS_TEST_DEVICE=cuda gives the bodies the GPU and nothing else.
 """
 
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import inachus.kernels
-from inachus.kernels import emulator, fetch
+from inachus.kernels import cuda, emulator, fetch
 
 settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
@@ -26,30 +27,39 @@ def kernels(request):
     name = request.param
     if name == "emulated" and not emulator.available():
         pytest.skip(emulator.missing())
-    with pytest.MonkeyPatch.context() as patch:
-        for attribute in ("_host", "_home"):  # put back at the end, whatever was selected before
-            patch.setattr(inachus.kernels, attribute, getattr(inachus.kernels, attribute))
+    with selection_kept():
         backend = inachus.kernels.use(name) if name == "cuda" else inachus.kernels.use_host(name)
         if name in inachus.kernels.HOSTS:
             yield backend
-            return
-        before = backend.precision()
-        backend.use_precision("fp32")
-        yield OnDevice(backend) if name == "cuda" else backend
-        backend.use_precision(before)
+        else:
+            backend.use_precision("fp32")
+            yield OnDevice(backend) if name == "cuda" else backend
+
+
+@contextmanager
+def selection_kept():
+    """At the end the backend, the home of new arrays and the precision are what they were before."""
+    with pytest.MonkeyPatch.context() as patch:
+        for attribute in ("_host", "_home"):
+            patch.setattr(inachus.kernels, attribute, getattr(inachus.kernels, attribute))
+        before = cuda.precision()
+        yield
+        cuda.use_precision(before)
 
 
 @pytest.fixture
-def emulated(monkeypatch):
-    """The emulated device as the home of new arrays; gives the CUDA backend."""
-    if not emulator.available():
+def a_device():
+    """For a test that selects a device: what was selected before comes back."""
+    if os.environ.get("INACHUS_TEST_DEVICE") != "cuda" and not emulator.available():
         pytest.skip(emulator.missing())
-    for attribute in ("_host", "_home"):
-        monkeypatch.setattr(inachus.kernels, attribute, getattr(inachus.kernels, attribute))
-    backend = inachus.kernels.use("emulated")
-    before = backend.precision()
-    yield backend
-    backend.use_precision(before)
+    with selection_kept():
+        yield
+
+
+@pytest.fixture
+def emulated(a_device):
+    """The emulated device as the home of new arrays; gives the CUDA backend."""
+    return inachus.kernels.use("emulated")
 
 
 class OnDevice:

@@ -8,25 +8,13 @@ from PIL import Image
 
 from inachus import kernels
 from inachus.engine.training import checkpoint
-from inachus.kernels import emulator
 from inachus.kernels.emulator import device
 from inachus.models.cli import main
 
 TINY = ["--set", "width=4", "--set", "z=8", "--set", "size=28", "--batch", "4"]
 
 
-@pytest.fixture(autouse=True)
-def back(monkeypatch):
-    """The selected device and precision as they were."""
-    if not emulator.available():
-        pytest.skip(emulator.missing())
-    for attribute in ("_host", "_home"):
-        monkeypatch.setattr(kernels, attribute, getattr(kernels, attribute))
-    from inachus.kernels import cuda
-
-    before = cuda.precision()
-    yield
-    cuda.use_precision(before)
+pytestmark = pytest.mark.usefixtures("a_device")
 
 
 def train(run, steps, *more):

@@ -16,7 +16,7 @@ from inachus import kernels
 from inachus.engine import Tensor, constant, grad, nn, ops
 from inachus.engine.random import Generator
 from inachus.engine.training import state
-from inachus.kernels import emulator, fetch
+from inachus.kernels import fetch
 from inachus.kernels.emulator import device as emulated_device
 from inachus.kernels.memory import memory, shortage
 from inachus.kernels.steps import ROWS, WARM_UP, Stepper, readings
@@ -25,17 +25,11 @@ DEVICE = os.environ.get("INACHUS_TEST_DEVICE", "emulated")
 
 
 @pytest.fixture(autouse=True)
-def device(monkeypatch):
-    """The device as the home of new arrays."""
-    if DEVICE == "emulated" and not emulator.available():
-        pytest.skip(emulator.missing())
-    for attribute in ("_host", "_home"):
-        monkeypatch.setattr(kernels, attribute, getattr(kernels, attribute))
+def device(a_device):
+    """The device as the home of new arrays, computing as exactly as it can."""
     backend = kernels.use(DEVICE)
-    before = backend.precision()
     backend.use_precision("fp32")
-    yield backend
-    backend.use_precision(before)
+    return backend
 
 
 # --- training ----------------------------------------------------------------------------------------------
