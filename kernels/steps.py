@@ -83,14 +83,14 @@ class Stepper:
         global _recording
         from inachus.kernels.cuda.graph import CapturedStep
 
-        counts, step = self.counters(), CapturedStep(batch)
+        counts, row, step = self.counters(), self.row, CapturedStep(batch)
         before, _recording = _recording, step
         try:
             with self._running():
                 step.record(self.step)
             self.captured = step
         except Exception as error:
-            self.eager = -1
+            self.eager, self.row = -1, row
             self.restore(counts)
             self.say(f"the step runs operation by operation, not as one graph: {' '.join(str(error).split())}")
         finally:

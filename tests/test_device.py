@@ -134,6 +134,20 @@ def test_a_step_that_waits_for_the_device_runs_eagerly_and_says_why():
     assert model.rng.position == WARM_UP + 4  # the failed recording has drawn nothing
 
 
+def test_a_recording_that_fails_at_its_end_loses_no_numbers():
+    model = Counting(lambda model, y: None)
+
+    def step(batch):
+        values = readings({"x": batch.items})
+        float(batch.items.sum())
+        return values
+
+    model.step = step
+    stepper, said = stepped(model, WARM_UP + 4)
+    assert len(said) == 1
+    assert [values["x"] for _, values in stepper.read()] == list(range(1, WARM_UP + 5))
+
+
 def test_another_batch_size_is_no_problem():
     model = Counting(lambda model, y: None)
     stepper, said = stepped(model, 9, size=lambda n: 5 if n == 7 else 3)
