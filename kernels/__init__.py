@@ -26,7 +26,7 @@ NAMES = ("cuda", "cpu", "reference", "emulated")  # of all that computes, best f
 _host: ModuleType | None = None
 _home: ModuleType = numpy
 _stream: Any = None  # of the GPU: one for everything, and one that can be captured
-_numbers: dict[tuple, Any] = {}
+NUMBERS: dict[tuple, Any] = {}  # what `number` made on a device
 
 
 def use(name: str) -> ModuleType:
@@ -75,9 +75,15 @@ def number(value: float, dtype: Any, shape: tuple[int, ...] = ()) -> Any:
     if _home is numpy:
         return numpy.full(shape, value, dtype) if shape else numpy.asarray(value, dtype)
     key = _home.__name__, str(value), numpy.dtype(dtype).char, shape
-    if key not in _numbers:
-        _numbers[key] = _home.full(shape, value, dtype)
-    return _numbers[key]
+    if key not in NUMBERS:
+        NUMBERS[key] = _home.full(shape, value, dtype)
+    return NUMBERS[key]
+
+
+def forget_numbers(known: set) -> None:
+    """Drops what `number` made since its keys were `known`: in a recording that failed they were never written."""
+    for key in NUMBERS.keys() - known:
+        del NUMBERS[key]
 
 
 def wait() -> None:

@@ -83,7 +83,7 @@ class Stepper:
         global _recording
         from inachus.kernels.cuda.graph import CapturedStep
 
-        counts, row, step = self.counters(), self.row, CapturedStep(batch)
+        counts, row, known, step = self.counters(), self.row, set(kernels.NUMBERS), CapturedStep(batch)
         before, _recording = _recording, step
         try:
             with self._running():
@@ -91,6 +91,7 @@ class Stepper:
             self.captured = step
         except Exception as error:
             self.eager, self.row = -1, row
+            kernels.forget_numbers(known)
             self.restore(counts)
             self.say(f"the step runs operation by operation, not as one graph: {' '.join(str(error).split())}")
         finally:

@@ -148,6 +148,16 @@ def test_a_recording_that_fails_at_its_end_loses_no_numbers():
     assert [values["x"] for _, values in stepper.read()] == list(range(1, WARM_UP + 5))
 
 
+def test_a_number_first_met_in_a_recording_that_fails_is_right_afterwards():
+    def body(model, y):
+        if model.made > WARM_UP:
+            z = y * 7.25
+            float(z.data.sum())
+
+    stepped(Counting(body), WARM_UP + 1)
+    assert (constant(np.ones(2, np.float32)) * 7.25).numpy().tolist() == [7.25, 7.25]
+
+
 def test_another_batch_size_is_no_problem():
     model = Counting(lambda model, y: None)
     stepper, said = stepped(model, 9, size=lambda n: 5 if n == 7 else 3)
