@@ -9,7 +9,16 @@ from inachus.models.conditional.cgan import CGAN
 from inachus.models.generation.autoencoder import Autoencoder
 from inachus.models.generation.dcgan import DCGAN
 from inachus.models.generation.gan import GAN
+from inachus.models.translation.cyclegan import CycleGAN
+from inachus.models.translation.pix2pix import Pix2Pix
 
-MODELS: dict[str, Any] = {"gan": GAN, "dcgan": DCGAN, "cgan": CGAN, "autoencoder": Autoencoder}
+MODELS: dict[str, Any] = {
+    "gan": GAN,
+    "dcgan": DCGAN,
+    "cgan": CGAN,
+    "autoencoder": Autoencoder,
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
+}
 
 __all__ = ["MODELS"]

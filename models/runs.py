@@ -17,21 +17,34 @@ from inachus.engine.training import checkpoint, state
 from inachus.models import MODELS
 
 KEYS = {"model", "data", "steps", "batch", "seed", "device", "settings", "shape", "classes", "dataset"}
+MAPS = {"auto": None, "none": ""}  # what `load_pairs` calls them
 
 
-def load_data(name: str, settings: Any, split: str = "train", **more: Any) -> data.Dataset:
-    """The data set in the size and channels that the settings ask for; 0 is the data's own."""
-    wanted = {k: getattr(settings, k, 0) or None for k in ("size", "channels")}
-    if name in data.MIXTURES:
-        wanted = {}
-    return data.load(name, split=split, **wanted, **more)
+def load_data(cls: type, name: str, settings: Any, split: str = "train", **more: Any) -> Any:
+    """The data as the model class learns from it and as its settings ask for: a `Dataset`, or `Pairs` for two sides.
+
+    Translators say in `paired` whether a picture needs its partner; `more` goes to `data.load` or `data.load_pairs`.
+    """
+    if name in data.MIXTURES and not hasattr(cls, "paired"):
+        return data.load(name, split=split, **more)
+    wanted = {k: getattr(settings, k) or None for k in ("size", "channels")} | {"on_bad": settings.on_bad}
+    if not hasattr(cls, "paired"):
+        return data.load(name, split=split, **wanted, **more)
+    wanted |= {"direction": settings.direction, "hold_out": settings.hold_out, "paired": cls.paired}
+    wanted["maps"] = MAPS.get(settings.maps, settings.maps)
+    return data.load_pairs(name, split=split, **wanted | more)
 
 
 def build(options: dict) -> Any:
     """The untrained model that options.json describes."""
     cls = MODELS[options["model"]]
     settings = cls.Settings(**options["settings"])
-    return cls(tuple(options["shape"]), len(options["classes"]), options["seed"], settings)
+    return cls(_tuple(options["shape"]), len(options["classes"]), options["seed"], settings)
+
+
+def _tuple(shape: list) -> tuple:
+    """(H, W, C) of one item, or ((H, W, C), (H, W, C)) of two sides, from JSON."""
+    return tuple(_tuple(n) if isinstance(n, list) else n for n in shape)
 
 
 def read_options(run: Path) -> dict:

@@ -22,6 +22,27 @@ def setting(
     )
 
 
+@dataclasses.dataclass
+class Pictures:
+    """How pictures are read: the settings of every model that learns from them."""
+
+    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
+    channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
+    on_bad: str = setting("stop", "at an unreadable picture; up to 5 % can be skipped", ("stop", "skip"))
+
+
+@dataclasses.dataclass
+class Sides(Pictures):
+    """How the two sides are read that a model translates between, and how they are varied."""
+
+    size: int = setting(64, "picture size in pixels", low=4, high=1024)
+    direction: str = setting("AtoB", "which side is translated into which", ("AtoB", "BtoA"))
+    maps: str = setting("auto", "sides that are class maps, never interpolated", ("auto", "none", "a", "b", "ab"))
+    hold_out: float = setting(0.1, "share held out for tests, where there is no test split", low=0, high=0.9)
+    enlarge: float = setting(286 / 256, "pictures are enlarged so much, then cropped at random", low=1, high=4)
+    flip: bool = setting(True, "half of the pictures are mirrored")
+
+
 def parse(cls: type, pairs: list[str]) -> Any:
     """An instance of the settings class from ["key=value", ...]. Raises one UsageError that names every problem."""
     fields = {f.name: f for f in dataclasses.fields(cls)}

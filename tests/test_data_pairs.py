@@ -33,9 +33,9 @@ def numbers(pictures: np.ndarray) -> list[int]:
 
 def test_pairs_know_their_shapes_and_directions():
     pairs = Pairs("p", np.zeros((3, 4, 4, 1), np.uint8), np.ones((3, 4, 4, 5), np.uint8), sides=("x", "y"))
-    assert (len(pairs), pairs.shapes, pairs.paired) == (3, ((4, 4, 1), (4, 4, 5)), True)
+    assert (len(pairs), pairs.shape, pairs.paired) == (3, ((4, 4, 1), (4, 4, 5)), True)
     other = pairs.swapped()
-    assert (other.shapes, other.sides) == (((4, 4, 5), (4, 4, 1)), ("y", "x"))
+    assert (other.shape, other.sides) == (((4, 4, 5), (4, 4, 1)), ("y", "x"))
     assert other.a is pairs.b
     heaps = pairs.drop_pairing()
     assert not heaps.paired and heaps.a is pairs.a and pairs.paired
@@ -182,7 +182,7 @@ def test_both_halves_of_the_pictures_are_mirrored_and_moved():
 @pytest.mark.parametrize("name", ["outlines", "stripes"])
 def test_drawn_pairs_are_functions_of_seed_and_number(name):
     pairs = load_pairs(name, limit=12)
-    assert (pairs.shapes, len(pairs), pairs.paired) == (((64, 64, 3),) * 2, 12, name == "outlines")
+    assert (pairs.shape, len(pairs), pairs.paired) == (((64, 64, 3),) * 2, 12, name == "outlines")
     assert load_pairs(name, limit=12).fingerprint == pairs.fingerprint
     np.testing.assert_array_equal(load_pairs(name, limit=5).b, pairs.b[:5])
     assert load_pairs(name, limit=12, seed=1).fingerprint != pairs.fingerprint
@@ -190,7 +190,7 @@ def test_drawn_pairs_are_functions_of_seed_and_number(name):
     assert test.paired
     pictures = [p.tobytes() for side in (pairs.a, pairs.b, test.a, test.b) for p in side]
     assert len(set(pictures)) == 48
-    assert load_pairs(name, limit=2, size=20, channels=1).shapes == ((20, 20, 1),) * 2
+    assert load_pairs(name, limit=2, size=20, channels=1).shape == ((20, 20, 1),) * 2
     np.testing.assert_array_equal(load_pairs(name, limit=3, direction="BtoA").a, pairs.b[:3])
     with pytest.raises(DataError, match=r"needs [\d,]+ bytes"):
         load_pairs(name, size=100_000)
@@ -220,5 +220,5 @@ def test_striped_animals_stand_where_chestnut_ones_do():
 def test_drawn_pairs_are_domains_for_models_of_one_data_set(name, sides, monkeypatch):
     dataset = load(name, limit=3, size=16)
     assert (dataset.classes, dataset.labels.tolist(), dataset.shape) == (sides, [0, 0, 0, 1, 1, 1], (16, 16, 3))
-    monkeypatch.setattr("inachus.engine.data.pairs.shapes.COUNTS", {"train": 4, "test": 2})
+    monkeypatch.setattr("inachus.engine.data.pairs.shape.COUNTS", {"train": 4, "test": 2})
     assert check(name) == []

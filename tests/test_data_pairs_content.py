@@ -47,7 +47,7 @@ def test_index_maps_become_colours_and_are_never_interpolated(tmp_path):
     np.testing.assert_array_equal(np.array([0, 1, 2, 11])[classes_of(pairs.a, pairs.palettes[0])], maps)
     small = load_pairs(tmp_path, size=7, channels=3, direction="BtoA", **ALL)
     assert colours(small.b) <= colours(small.palettes[1])
-    assert small.shapes == ((7, 7, 3), (7, 7, 3)) and small.palettes[0] is None
+    assert small.shape == ((7, 7, 3), (7, 7, 3)) and small.palettes[0] is None
     assert not colours(load_pairs(tmp_path, size=7, maps="", **ALL).a) <= colours(maps[..., None])
     assert "labels: class maps of 4 classes, as colours" in pairs.notes
 
@@ -84,7 +84,7 @@ def test_which_grey_pictures_are_class_maps(tmp_path, values, classes):
     write_photographs(tmp_path, "b")
     pairs = load_pairs(tmp_path, **ALL)
     assert (pairs.palettes[0] is not None) == classes
-    assert pairs.shapes[0] == (24, 24, 3 if classes else 1)
+    assert pairs.shape[0] == (24, 24, 3 if classes else 1)
     told = load_pairs(tmp_path, maps="a", **ALL)
     assert told.palettes[0].shape == (len(values), 3)
 
@@ -128,10 +128,10 @@ def test_each_side_has_its_own_channels_and_conversions(tmp_path):
         (tmp_path / name).write_bytes(content)
     pairs = load_pairs(tmp_path, **ALL)
     assert pairs.names[0] == ["a/deep.png", "a/grey.png", "a/turned.png"]
-    assert pairs.shapes == ((8, 8, 1), (8, 8, 3))
+    assert pairs.shape == ((8, 8, 1), (8, 8, 3))
     assert (pairs.a[0] == 128).all() and (pairs.a[1] == 127).all() and (pairs.b[0] == 255).all()
     np.testing.assert_array_equal(pairs.b[2], np.asarray(turned)[::-1, ::-1])
-    assert load_pairs(tmp_path, channels=3, **ALL).shapes == ((8, 8, 3), (8, 8, 3))
+    assert load_pairs(tmp_path, channels=3, **ALL).shape == ((8, 8, 3), (8, 8, 3))
     for phrase in ("a: 1 of 3 pictures scaled from 16", "b: 1 of 3 pictures converted", "b: 1 of 3 pictures turned"):
         assert any(note.startswith(phrase) for note in pairs.notes)
 
@@ -197,7 +197,7 @@ def test_real_emoji_are_pairs_without_leaks(monkeypatch):
     monkeypatch.setenv("INACHUS_DATA", REAL)
     name = "emoji/openmoji.zip,emoji/twemoji.zip"
     train, test = (load_pairs(name, split=split, size=72) for split in ("train", "test"))
-    assert (train.shapes, train.paired, train.sides) == (((72, 72, 3),) * 2, True, ("openmoji", "twemoji"))
+    assert (train.shape, train.paired, train.sides) == (((72, 72, 3),) * 2, True, ("openmoji", "twemoji"))
     assert len(train) + len(test) == 3366 and 250 < len(test) < 420
     seen = [{p.tobytes() for p in side} for side in (train.a, train.b, test.a, test.b)]
     assert not seen[0] & seen[2] and not seen[1] & seen[3]
@@ -210,6 +210,6 @@ def test_real_emoji_are_pairs_without_leaks(monkeypatch):
 def test_real_class_maps(monkeypatch):
     monkeypatch.setenv("INACHUS_DATA", REAL)
     train, test = (load_pairs("camvid", split=split, size=64, direction="BtoA") for split in ("train", "test"))
-    assert (len(train), len(test), train.shapes) == (74, 20, ((64, 64, 3),) * 2)
+    assert (len(train), len(test), train.shape) == (74, 20, ((64, 64, 3),) * 2)
     assert train.palettes[0].shape == (12, 3) and train.palettes[0][0].tolist() == [128, 128, 128]  # sky
     assert colours(train.a) <= colours(train.palettes[0]) and colours(test.a) <= colours(train.palettes[0])

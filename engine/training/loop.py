@@ -1,4 +1,4 @@
-"""The training loop. It knows `model.step(batch)`, `model.preview()` and `model.batches`, and no GAN.
+"""The training loop. It knows a model's `loader`, `step`, `batches` and `preview`, and no GAN.
 
 A step is a function of (state, step number): the batch comes from the counter-based loader, the noise from the
 model's counter-based generators. So a run that was stopped anywhere and resumed repeats the uninterrupted one bit for
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from inachus.engine.data import Ahead, Batches, Dataset
+from inachus.engine.data import Ahead, Dataset, Pairs
 from inachus.engine.errors import CheckpointError, NumericError
 from inachus.engine.training import checkpoint, pictures, report, state
 from inachus.engine.training.durable import disk_errors, lock, sweep, write_file
@@ -43,19 +43,21 @@ class Plan:
     capture: bool = True  # the step as one graph, where the device can
 
 
-def train(model, dataset: Dataset, run: Path, plan: Plan, options: dict, say: Callable[[str], None]) -> int | None:
+def train(
+    model, dataset: Dataset | Pairs, run: Path, plan: Plan, options: dict, say: Callable[[str], None]
+) -> int | None:
     """Trains up to plan.steps in the directory `run`, from its newest checkpoint if it has one.
 
     Returns None at the end, or the number of the signal that ended it after a finished and saved step. `options`
     becomes options.json, `say` gets one-line messages. Raises NumericError for NaN, before a checkpoint is written,
     ResourceError for a full disk or a directory in use, CheckpointError for a checkpoint of another model.
     """
-    batches = Batches(dataset, plan.batch * model.batches, plan.seed)  # refused before the directory is made
+    batches = model.loader(dataset, plan.batch * model.batches, plan.seed)  # refused before the directory is made
     with lock(run), Interrupt() as interrupt, np.errstate(all="ignore"):
         sweep(run)
         start, seconds = _resume(model, run, say)
         write_file(run / "options.json", json.dumps(options, indent=1).encode())
-        keeper = Keeper(model, run, plan, start, seconds)
+        keeper = Keeper(model, dataset, run, plan, start, seconds)
         if start == 0:
             keeper.sample(0)
             keeper.save(0)
@@ -108,8 +110,8 @@ def _resume(model, run, say) -> tuple[int, float]:
 class Keeper:
     """What happens around the steps of one process: samples, saves, scores, the clock."""
 
-    def __init__(self, model, run: Path, plan: Plan, start: int, seconds: float):
-        self.model, self.run, self.plan = model, run, plan
+    def __init__(self, model, dataset, run: Path, plan: Plan, start: int, seconds: float):
+        self.model, self.dataset, self.run, self.plan = model, dataset, run, plan
         self.saved, self.before, self.began = start, seconds, time.monotonic()
         self.best = math.inf
         if (run / "checkpoints" / "best").is_dir():
@@ -147,8 +149,8 @@ class Keeper:
             self.rate(step)
 
     def sample(self, step: int) -> None:
-        """Draws the model's preview, on the same noise every time."""
-        view = self.model.preview()
+        """Draws the model's preview, on the same noise or pictures every time."""
+        view = self.model.preview(self.dataset)
         pictures.save_png(draw(**view), self.run / "samples" / f"{step:06d}.png")
 
     def save(self, step: int) -> None:

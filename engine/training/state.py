@@ -1,7 +1,7 @@
 """The whole state of a model as named arrays and plain numbers, found by looking at its attributes.
 
-Every Module, Optimizer, EMA and Generator that a model holds is saved under the attribute's name, so that a model
-cannot forget one; further numbers go through an attribute listed in `model.extra`. Knows no GAN and no file.
+Every Generator that a model holds, and everything with a `state_dict` (Module, Optimizer, EMA, Pool), is saved under
+the attribute's name, so that a model cannot forget one; further numbers go through an attribute listed in `model.extra`. Knows no GAN and no file.
 Read next: `loop.py`, which decides when, and `checkpoint.py`, which makes it durable.
 """
 
@@ -11,12 +11,9 @@ import numpy as np
 
 from inachus.engine.errors import CheckpointError
 from inachus.engine.nn import Module
-from inachus.engine.optim import EMA, Optimizer
 from inachus.engine.random import Generator
 from inachus.engine.training.checkpoint import tensor_diff
 from inachus.kernels import fetch
-
-STATEFUL = (Module, Optimizer, EMA)
 
 
 def collect(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -64,7 +61,7 @@ def broken(arrays: dict[str, np.ndarray]) -> str | None:
 
 
 def _parts(model):
-    return ((name, thing) for name, thing in vars(model).items() if isinstance(thing, STATEFUL))
+    return ((name, thing) for name, thing in vars(model).items() if hasattr(thing, "state_dict"))
 
 
 def _generators(model):

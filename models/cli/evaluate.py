@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     if not 100 <= args.n <= 100_000:
         raise UsageError(f"--n must lie between 100 and 100,000, not {args.n}")
     model, options, step = opened(args)
-    train, test = splits(lambda split: load_data(args.data or options["data"], model.settings, split))
+    train, test = splits(lambda split: load_data(type(model), args.data or options["data"], model.settings, split))
     if train.shape != model.shape:
         raise DataError(
             f"{args.data}: items of shape {train.shape}, but this run makes {model.shape}; give data of that shape"

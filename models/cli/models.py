@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     for f in dataclasses.fields(cls.Settings):
         choices = f" ({', '.join(f.metadata['choices'])})" if f.metadata["choices"] else ""
         print(f"  {f.name:10}{f.default!s:16}{f.metadata['meaning']}{choices}")
-    print("\n" + networks(cls((28, 28, 1), 10)))
+    print("\n" + networks(cls(cls.example, 10)))
 
 
 def _paper(cls: type) -> str:

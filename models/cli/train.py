@@ -19,7 +19,7 @@ def add(commands) -> None:
         "--data", metavar="NAME|PATH", help="a name of `inachus data list`, a folder, zip, npz or idx file (digits)"
     )
     p.add_argument("--steps", type=int, help="train up to this step")
-    p.add_argument("--batch", type=int, help="items in a batch (64)")
+    p.add_argument("--batch", type=int, help="items in a batch (the model's own: 64 for most)")
     p.add_argument("--seed", type=int, help="seed of weights, noise and order (0)")
     p.add_argument("--device", help=DEVICE_HELP)
     p.add_argument("--precision", choices=PRECISIONS, help="of the products of CUDA kernels (tf32)")
@@ -83,14 +83,16 @@ def _fresh(args) -> dict:
     cls = MODELS[args.model]
     options = {
         "model": args.model,
-        "data": args.data or "digits",
+        "data": args.data or cls.data,
         "steps": args.steps or cls.steps,
-        "batch": args.batch or 64,
+        "batch": args.batch or cls.batch,
         "seed": args.seed or 0,
         "device": args.device or "auto",
         "precision": args.precision or "tf32",
         "settings": dataclasses.asdict(parse(cls.Settings, args.pairs)),
     }
+    if options["settings"].get("decay") == 0:  # a short training is the beginning of a usual one
+        options["settings"]["decay"] = max(options["steps"], cls.steps)
     return options | {name: usual if (n := getattr(args, name)) is None else n for name, usual in SCHEDULE.items()}
 
 
@@ -145,7 +147,8 @@ def _made(options: dict, args):
     from inachus.models.runs import build, check_same_data, load_data
 
     try:
-        dataset = load_data(options["data"], MODELS[options["model"]].Settings(**options["settings"]))
+        cls = MODELS[options["model"]]
+        dataset = load_data(cls, options["data"], cls.Settings(**options["settings"]))
     except UsageError as error:
         if args.resume:  # the user named no data now: what the run was trained on is gone
             raise DataError(f"{args.resume}: its data cannot be loaded: {error}") from None
@@ -225,8 +228,9 @@ def _score(options: dict, name: str):
     from inachus.models.cli.evaluate import splits
     from inachus.models.runs import load_data
 
-    settings = MODELS[options["model"]].Settings(**options["settings"])
-    train, test = splits(lambda split: load_data(options["data"], settings, split))
+    cls = MODELS[options["model"]]
+    settings = cls.Settings(**options["settings"])
+    train, test = splits(lambda split: load_data(cls, options["data"], settings, split))
     return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=_say)[name]
 
 

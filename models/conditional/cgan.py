@@ -73,7 +73,7 @@ class CGAN(gan.GAN):
         s, more = self.settings, 0 if self.settings.join == "multiply" else self.classes
         return {"G": (s.z + more,), "D": (int(np.prod(self.shape)) + more,)}
 
-    def preview(self) -> dict:
+    def preview(self, dataset) -> dict:
         """One class a column, ten rows."""
         columns = min(self.classes, 20)
         labels = np.tile(np.arange(columns), 10)

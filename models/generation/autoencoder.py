@@ -10,22 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from inachus.engine import constant, losses, nn, no_grad
+from inachus.engine.data import Batches
 from inachus.engine.nn import init
 from inachus.engine.optim import Adam
 from inachus.engine.random import Generator
 from inachus.kernels.steps import readings
 from inachus.models.nets import mlp
-from inachus.models.settings import setting
+from inachus.models.settings import Pictures, setting
 
 
 @dataclass
-class Settings:
+class Settings(Pictures):
     """What `--set` can change."""
 
     code: int = setting(2, "size of the code", low=1, high=4096)
     lr: float = setting(1e-3, "learning rate", low=0)
-    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
-    channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
 
 
 class Autoencoder:
@@ -33,7 +32,10 @@ class Autoencoder:
 
     Settings = Settings
     steps = 4_000  # unless the user says otherwise
+    batch, data = 64, "digits"
     conditional = False
+    example = 28, 28, 1
+    loader = Batches
     batches = 1  # a step takes one
 
     def __init__(self, shape: tuple[int, ...], classes: int = 0, seed: int = 0, settings: Settings | None = None):
@@ -75,7 +77,7 @@ class Autoencoder:
         """Shape of one input of each network, for the summary tables."""
         return {"encoder": self.shape, "decoder": (self.settings.code,)}
 
-    def preview(self) -> dict:
+    def preview(self, dataset) -> dict:
         """The decoder over the code square: the first code from left to right, the second from top to bottom."""
         steps = np.linspace(-0.95, 0.95, 12, dtype=np.float32)
         codes = np.zeros((144, self.settings.code), np.float32)

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from inachus.engine import constant, losses, no_grad, ops
+from inachus.engine.data import Batches
 from inachus.engine.nn import init
 from inachus.engine.optim import EMA, Adam
 from inachus.engine.random import Generator
 from inachus.kernels.steps import readings
 from inachus.models.nets import mlp
-from inachus.models.settings import setting
+from inachus.models.settings import Pictures, setting
 
 
 @dataclass
-class Settings:
+class Settings(Pictures):
     """What `--set` can change."""
 
     z: int = setting(100, "size of the noise", low=1, high=4096)
@@ -32,8 +33,6 @@ class Settings:
     lr: float = setting(2e-4, "learning rate of both networks", low=0)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
     ema: float = setting(0.999, "decay of the generator's average, which makes the samples", low=0, high=1)
-    size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
-    channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
 
 
 class GAN:
@@ -41,7 +40,10 @@ class GAN:
 
     Settings = Settings
     steps = 10_000  # unless the user says otherwise
+    batch, data = 64, "digits"
     conditional = False
+    example = 28, 28, 1  # the shape of an item for which `inachus models` shows the networks
+    loader = Batches
 
     def __init__(self, shape: tuple[int, ...], classes: int = 0, seed: int = 0, settings: Settings | None = None):
         """`shape` of one item: (H, W, C) for pictures, (2,) for points; `classes` is how many labels the data has."""
@@ -113,8 +115,8 @@ class GAN:
         """Shape of one input of each network, for the summary tables."""
         return {"G": (self.settings.z,), "D": self.shape}
 
-    def preview(self) -> dict:
-        """Samples on fixed noise, as the training loop draws them."""
+    def preview(self, dataset) -> dict:
+        """What the training loop draws: samples on fixed noise, whatever the data."""
         return {"items": self.sample(64 if len(self.shape) == 3 else 2500), "columns": 8, "titles": None}
 
 

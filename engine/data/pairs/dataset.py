@@ -34,6 +34,8 @@ class Pairs:
     palettes: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     source: str = ""
     notes: list[str] = field(default_factory=list)
+    kind = "pairs"
+    labels = None  # a pair has no class
 
     def __post_init__(self):
         where = self.source or self.name
@@ -52,9 +54,14 @@ class Pairs:
         return max(len(self.a), len(self.b))
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The shapes (H,W,C) of one picture of a and of b."""
         return self.a.shape[1:], self.b.shape[1:]
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the two sides, which a `Dataset` of both would have as classes."""
+        return list(self.sides)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -77,7 +84,7 @@ class Pairs:
         """Both sides as one data set with two classes; DataError if their pictures differ in shape."""
         if self.a.shape[1:] != self.b.shape[1:]:
             remedy = "pass one size and channels=3"
-            raise DataError(f"{self.name}: sides of shapes {self.shapes} are no domains of one data set: {remedy}")
+            raise DataError(f"{self.name}: sides of shapes {self.shape} are no domains of one data set: {remedy}")
         items = np.concatenate([self.a, self.b])  # (N,H,W,C), (M,H,W,C) -> (N+M,H,W,C)
         labels = np.repeat(np.arange(2), [len(self.a), len(self.b)])
         return Dataset(self.name, items, labels, list(self.sides), self.source, self.notes)

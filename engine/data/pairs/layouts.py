@@ -96,12 +96,12 @@ def partners(layout: Layout, split: str, paired: bool | None) -> tuple[list[File
             raise fault(layout.path, f"no file of a has a partner in b, which was asked for; {UNDERSTOOD}")
         return [a[stem] for stem in _in_order(a)], [b[stem] for stem in _in_order(b)], False, []
     if alone:
-        remedy = "add or remove them, or pass --set paired=false"
+        remedy = "add or remove them, or train what needs no partners (cyclegan)"
         raise fault(layout.path, f"{len(alone):,} files without a partner of the same name: {listed(alone)}; {remedy}")
     stems = _in_order(common)
     notes = [] if layout.joined else [f"{len(stems):,} true pairs, by equal file names"]
     if notes and paired is None and all(stem.isdecimal() for stem in stems):
-        notes[0] += ": mere numbers, so pass --set paired=false if they mean nothing"
+        notes[0] += ": mere numbers, so train what needs no partners (cyclegan) if they mean nothing"
     return [a[stem] for stem in stems], [b[stem] for stem in stems], True, notes
 
 

@@ -90,7 +90,7 @@ def load_pairs(
 
 
 def _described(pairs: Pairs) -> str:
-    a, b = (f"{side} {'x'.join(map(str, shape))}" for side, shape in zip(pairs.sides, pairs.shapes, strict=True))
+    a, b = (f"{side} {'x'.join(map(str, shape))}" for side, shape in zip(pairs.sides, pairs.shape, strict=True))
     if pairs.paired:
         return f"{pairs.source} ({len(pairs):,} true pairs, {a} and {b})"
     return f"{pairs.source} (no pairs: {len(pairs.a):,} of {a}, {len(pairs.b):,} of {b})"

@@ -1,0 +1,144 @@
+"""CycleGAN (Zhu et al. 2017): two heaps of pictures, two generators, and the way back must lead home.
+
+"Unpaired image-to-image translation using cycle-consistent adversarial networks", sections 3 and 7; the networks are
+in `models/nets/resnet.py` and `patchgan.py`. Least squares; both Gs first, in one optimizer, then both Ds, halved, on
+fakes from a pool of 50; Adam 2e-4, beta1 0.5, falling to nothing in the second half. `--set cycle=0` leaves two plain
+GANs, one for each direction: is the cycle needed? Deviations: 64 pixels by default, at half the paper's width.
+`discogan.py` and `dualgan.py` are small differences from this file.
+
+`inachus train cyclegan --data stripes`
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from inachus.engine import constant, losses
+from inachus.engine.data import Pairs
+from inachus.engine.errors import UsageError
+from inachus.engine.nn import init
+from inachus.engine.optim import Adam
+from inachus.engine.random import Generator
+from inachus.kernels.steps import readings
+from inachus.models.nets import patchgan, resnet
+from inachus.models.nets.unet import NORMS
+from inachus.models.settings import Sides, setting
+from inachus.models.translation import pairs
+from inachus.models.translation.pool import Pool
+
+
+@dataclass
+class Settings(Sides):
+    """What `--set` can change."""
+
+    cycle: float = setting(10.0, "weight of the way there and back; 0: no cycle, two plain GANs", low=0)
+    identity: float = setting(0.5, "weight, in cycles, of G leaving alone what is already there", low=0)
+    pool: int = setting(50, "older fakes kept for each discriminator", low=0, high=10_000)
+    width: int = setting(32, "channels of the outermost layers; 64 in the paper", low=1, high=512)
+    blocks: int = setting(6, "residual blocks; 9 in the paper for 256 pixels", low=0, high=30)
+    layers: int = setting(3, "strided layers of D: patches of 1, 16, 34, 70, 142, 286 pixels", low=0, high=5)
+    norm: str = setting("instance", "normalisation of all networks", tuple(NORMS))
+    lr: float = setting(2e-4, "learning rate of all networks", low=0)
+    beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
+    decay: int = setting(0, "step at which the learning rate has fallen; 0: the steps of the training", low=0)
+
+
+class CycleGAN:
+    """min over G_ab, G_ba of E (D_b(G_ab(a)) - 1)^2 + 10 E |G_ba(G_ab(a)) - a| + 5 E |G_ab(b) - b|, and a, b exchanged.
+
+    min over D_b of E (D_b(b) - 1)^2 / 2 + E D_b(G_ab(a))^2 / 2, and D_a likewise.
+    """
+
+    Settings = Settings
+    steps, batch, data = 8_000, 1, "stripes"
+    batches = 1
+    conditional, paired = False, False
+    example = (64, 64, 3), (64, 64, 3)
+    variants: ClassVar = {"with the cycle": {}, "without": {"cycle": 0.0, "identity": 0.0}}
+    multiple, scale = 4, 1
+
+    def __init__(self, shape: tuple, classes: int = 0, seed: int = 0, settings: Settings | None = None):
+        """`shape` of the two sides: ((H, W, Ca), (H, W, Cb))."""
+        s = self.settings = settings or self.Settings()
+        self.shape, self.classes, self.rng = shape, classes, Generator(seed)
+        if s.identity and shape[0][2] != shape[1][2]:
+            raise UsageError(
+                f"G cannot leave alone what is already there: {shape[0][2]} channels against {shape[1][2]}; "
+                "pass --set identity=0, or --set channels=3"
+            )
+        self.G_ab, self.G_ba, self.D_a, self.D_b = self.networks()
+        for name, network in (("G_ab", self.G_ab), ("G_ba", self.G_ba), ("D_a", self.D_a), ("D_b", self.D_b)):
+            network.initialize(self.rng.spawn(name), init.normal(0.02), init.normal(0.02, 1.0))
+        self.g_optimizer = self.optimizer([*self.G_ab.parameters(), *self.G_ba.parameters()])
+        self.d_optimizer = self.optimizer([*self.D_a.parameters(), *self.D_b.parameters()])
+        self.pool_a, self.pool_b = Pool(s.pool, shape[0]), Pool(s.pool, shape[1])
+
+    def networks(self):
+        """(G_ab, G_ba, D_a, D_b)."""
+        s, ((_, _, a), (_, _, b)) = self.settings, self.shape
+        generators = (resnet.generator(c, o, s.width, s.blocks, s.norm) for c, o in ((a, b), (b, a)))
+        return *generators, *(patchgan.discriminator(c, s.width, s.layers, s.norm) for c in (a, b))
+
+    def optimizer(self, parameters):
+        """Of both generators or of both discriminators."""
+        s = self.settings
+        return Adam(parameters, pairs.falling(s.lr, s.decay or self.steps), (s.beta1, 0.999))
+
+    def step(self, batch) -> dict[str, float]:
+        """One step of both generators, then one of both discriminators."""
+        a, b = constant(batch.a), constant(batch.b)
+        fake_a, fake_b, values = self.generators_step(a, b)
+        values |= self.discriminators_step(a, b, fake_a, fake_b)
+        return readings({name: v.data for name, v in values.items()})
+
+    def generators_step(self, a, b):
+        """(fake a, fake b, values)."""
+        s = self.settings
+        fake_b, fake_a = self.G_ab(a), self.G_ba(b)
+        values = {"g_loss": self.g_loss(self.D_b(fake_b)) + self.g_loss(self.D_a(fake_a))}
+        loss = values["g_loss"]
+        if s.cycle:
+            values["cycle"] = losses.l1(self.G_ba(fake_b), a) + losses.l1(self.G_ab(fake_a), b)
+            loss = loss + s.cycle * values["cycle"]
+        if s.cycle * s.identity:
+            values["identity"] = losses.l1(self.G_ab(b), b) + losses.l1(self.G_ba(a), a)
+            loss = loss + s.cycle * s.identity * values["identity"]
+        self.g_optimizer.minimize(loss)
+        return fake_a, fake_b, values
+
+    def discriminators_step(self, a, b, fake_a, fake_b):
+        """Values of a step on real pictures and on fakes from the pools."""
+        old_a, old_b = self.pool_a(fake_a, self.rng), self.pool_b(fake_b, self.rng)
+        d_a, d_b = self.d_loss(self.D_a(a), self.D_a(old_a)), self.d_loss(self.D_b(b), self.D_b(old_b))
+        self.d_optimizer.minimize(d_a + d_b)
+        return {"d_loss": d_a + d_b}
+
+    def g_loss(self, s_fake):
+        """E (D(fake) - 1)^2."""
+        return losses.mse(s_fake, 1.0)
+
+    def d_loss(self, s_real, s_fake):
+        """E (D(real) - 1)^2 / 2 + E D(fake)^2 / 2."""
+        return 0.5 * (losses.mse(s_real, 1.0) + losses.mse(s_fake, 0.0))
+
+    def translate(self, x: np.ndarray, to: int = 1, *, seed: int = 0) -> np.ndarray:
+        """G_ab(x) to side 1, G_ba(x) to side 0: float32 (N, H, W, C) -> (N, H, W, C'), sides multiples of 4."""
+        return pairs.translated(self.G_ab if to else self.G_ba, x, self.multiple, seed)
+
+    def loader(self, dataset: Pairs, size: int, seed: int):
+        """Both sides drawn and varied independently."""
+        return pairs.batches(self.settings, dataset, size, seed)
+
+    def network_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one input of each network."""
+        a, b = self.shape
+        return {"G_ab": a, "G_ba": b, "D_a": a, "D_b": b}
+
+    def preview(self, dataset: Pairs) -> dict:
+        """a, its translation and the way back; the same for b; eight rows."""
+        a, b = pairs.shown(dataset)
+        fake_b, fake_a = self.translate(a, 1), self.translate(b, 0)
+        columns = a, fake_b, self.translate(fake_b, 0), b, fake_a, self.translate(fake_a, 1)
+        titles = ["a", "as b", "and back", "b", "as a", "and back"]
+        return {"items": pairs.rows(*columns), "columns": 6, "titles": titles}

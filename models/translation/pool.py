@@ -1,0 +1,44 @@
+"""The image pool of Shrivastava et al. (2017), section 2.3: D also sees older fakes, and so forgets less.
+
+Everything is arrays, even how full it is, so that a captured step keeps a pool as well. Read next: `cyclegan.py`.
+"""
+
+import numpy as np
+
+from inachus.engine.random import Generator
+from inachus.engine.tensor import Tensor, constant
+from inachus.kernels import home, xp
+
+
+class Pool:
+    """The last fakes, at most `size` pictures of `shape`; 0 keeps none. What it holds is part of a checkpoint."""
+
+    def __init__(self, size: int, shape: tuple[int, ...]):
+        self.pictures = home().zeros((size, *shape), np.float32)
+        self.filled = home().zeros(1, np.float32)
+
+    def __call__(self, fakes: Tensor, rng: Generator) -> Tensor:
+        """For each picture of (N, H, W, C): itself, and it is kept, while there is room; then, with probability 1/2,
+        itself, or else a random kept one, whose place it takes."""
+        size = len(self.pictures)
+        if not size:
+            return fakes.detach()
+        where, draws = xp(self.pictures).where, rng.uniform((len(fakes), 2))
+        given = []
+        for i in range(len(fakes)):
+            new, full = fakes.data[i : i + 1], self.filled >= size
+            place = where(full, draws[i, :1] * size, self.filled).astype(np.int64)  # (1,)
+            old, swap = self.pictures[place], full * (draws[i, 1:] >= 0.5)
+            given.append(where(swap.reshape(1, 1, 1, 1), old, new))
+            self.pictures[place] = where((full > swap).reshape(1, 1, 1, 1), old, new)  # full, and no swap: it stays
+            self.filled[...] = self.filled + (self.filled < size)  # in place: a captured step finds it again
+        return constant(xp(self.pictures).concatenate(given))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The pictures, and how many they are."""
+        return {"pictures": self.pictures, "filled": self.filled}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Continues exactly where `state_dict()` was taken."""
+        for name, array in self.state_dict().items():
+            array[...] = xp(array).asarray(state[name])
