@@ -8,7 +8,7 @@ import numpy as np
 
 from inachus.engine import ops
 from inachus.engine.tensor import Tensor, constant, grad, op
-from inachus.kernels import backend, number, xp
+from inachus.kernels import backend, known, number, xp
 
 
 @op(saves=True)
@@ -104,7 +104,7 @@ def hinge(s: Tensor, sign: float) -> Tensor:
 
 def cross_entropy(logits: Tensor, labels) -> Tensor:
     """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,) in 0..K-1; ValueError for others."""
-    labels = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    labels = labels.data if isinstance(labels, Tensor) else labels if known(labels) else np.asarray(labels)
     on_host = isinstance(labels, np.ndarray)  # a device's would have to be waited for
     if labels.shape != logits.shape[:1] or (on_host and (labels.min() < 0 or labels.max() >= logits.shape[1])):
         raise ValueError(

@@ -40,14 +40,24 @@ class Stepper:
 
     `counters()` gives everything the host counts in a step and `restore(counts)` puts it back: needed once, if the step
     cannot be captured after all, which `say` tells in one line. With `capture` False every step is taken eagerly.
+    `phase()` tells the coming step's course from another one's, if a step has several: each is recorded by itself.
     """
 
-    def __init__(self, step: Callable, counters: Callable, restore: Callable, say: Callable, capture: bool = True):
+    def __init__(
+        self,
+        step: Callable,
+        counters: Callable,
+        restore: Callable,
+        say: Callable,
+        capture: bool = True,
+        phase: Callable | None = None,
+    ):
         self.step, self.counters, self.restore, self.say = step, counters, restore, say
+        self.phase, self.course = phase or (lambda: None), None
         self.ahead = kernels.home() is not np  # of the device
         self.ring = kernels.home().zeros((ROWS, 16), np.float32) if self.ahead else None
         self.names: tuple[str, ...] = ()
-        self.waiting: list = []  # numbers of the steps in the ring, or on the host (number, values)
+        self.waiting: list = []  # (number, names) of the steps in the ring, or on the host (number, values)
         self.row, self.eager = 0, 0 if capture and self.ahead else -1  # eager steps so far; -1: for ever
         self.captured: Any = None
 
@@ -58,6 +68,8 @@ class Stepper:
             return
         if len(self.waiting) == ROWS:
             raise RuntimeError(f"read() is due after {ROWS} steps")
+        if (phase := self.phase()) != self.course:
+            self.course, self.captured, self.eager = phase, None, min(self.eager, 0)
         if self.captured is None and self.eager >= WARM_UP:
             self.capture(batch)
         if self.captured is not None and self.captured.fits(batch):
@@ -67,7 +79,7 @@ class Stepper:
             with self._running():
                 self.step(type(batch)(kernels.place(items), None if labels is None else kernels.place(labels)))
             self.eager += self.eager >= 0
-        self.waiting.append(number)
+        self.waiting.append((number, self.names))
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -116,6 +128,6 @@ class Stepper:
             return []
         rows, first = kernels.fetch(self.ring), self.row - len(self.waiting)
         values = [map(float, rows[(first + i) % ROWS]) for i in range(len(self.waiting))]
-        done = [(n, dict(zip(self.names, row, strict=False))) for n, row in zip(self.waiting, values, strict=True)]
+        done = [(n, dict(zip(names, row, strict=False))) for (n, names), row in zip(self.waiting, values, strict=True)]
         self.waiting = []
         return done

@@ -28,9 +28,13 @@ def load_data(cls: type, name: str, settings: Any, split: str = "train", **more:
     if name in data.MIXTURES and not hasattr(cls, "paired"):
         return data.load(name, split=split, **more)
     wanted = {k: getattr(settings, k) or None for k in ("size", "channels")} | {"on_bad": settings.on_bad}
+    if hasattr(settings, "hold_out"):
+        wanted["hold_out"] = settings.hold_out
+    if hasattr(cls, "mixed"):
+        wanted["mixed"] = cls.mixed
     if not hasattr(cls, "paired"):
         return data.load(name, split=split, **wanted, **more)
-    wanted |= {"direction": settings.direction, "hold_out": settings.hold_out, "paired": cls.paired}
+    wanted |= {"direction": settings.direction, "paired": cls.paired}
     wanted["maps"] = MAPS.get(settings.maps, settings.maps)
     return data.load_pairs(name, split=split, **wanted | more)
 
@@ -86,8 +90,8 @@ def open_run(run: Path, say: Callable[[str], None], *, best: bool = False) -> tu
     return model, options, meta["step"]
 
 
-def at_sampling(model: Any, weights: str = "average", norm: str = "running", dropout: bool = False) -> None:
-    """How samples are made: averaged or last weights, running or batch statistics, dropout off or on."""
+def at_sampling(model: Any, weights: str = "average", norm: str = "running", dropout: bool | None = False) -> None:
+    """How samples are made: averaged or last weights, running or batch statistics, dropout off, on, as built (None)."""
     averages = [v for v in vars(model).values() if isinstance(v, EMA)]
     for average in averages:
         if weights == "last":
@@ -96,8 +100,19 @@ def at_sampling(model: Any, weights: str = "average", norm: str = "running", dro
         for _, layer in network.modules():
             if isinstance(layer, BatchNorm):
                 layer.statistics = norm
-            elif isinstance(layer, Dropout):
+            elif isinstance(layer, Dropout) and dropout is not None:
                 layer.always = dropout
+
+
+def at_translating(
+    model: Any, options: dict, weights: str = "average", norm: str | None = None, dropout: bool | None = None
+) -> None:
+    """How translations are made: as samples are, but dropout as built, for it may be the model's only noise.
+
+    `norm` None is the picture's own statistics for runs trained with batches of one, which knew no others (pix2pix as
+    in the paper), and running statistics for all others.
+    """
+    at_sampling(model, weights, norm or ("batch" if options["batch"] == 1 else "running"), dropout)
 
 
 def check_same_data(options: dict, dataset: data.Dataset) -> None:

@@ -15,30 +15,27 @@ import time
 
 import numpy as np
 import pytest
+import small
 from test_cli import done, run, write_squares
 
-from inachus.engine import data
 from inachus.engine.errors import NumericError
 from inachus.engine.training import checkpoint, log, loop
 from inachus.engine.training.durable import lock
 from inachus.models import MODELS
-from inachus.models.settings import parse
 
-BATCH = 8
-DIGITS = data.load("digits", limit=5 * BATCH)  # an epoch is five steps
+BATCH = small.COUNT // 5  # an epoch is five steps
 
 
 def made(name, *pairs):
     """A model with its smallest networks."""
-    cls = MODELS[name]
-    small = ["width=2"] if "width" in cls.Settings.__dataclass_fields__ else []
-    return cls(DIGITS.shape, 10, 1, parse(cls.Settings, [*small, *pairs]))
+    return small.model(name, *pairs, seed=1)
 
 
 def train(model, folder, steps, say=lambda text: None, **plan):
-    """`loop.train` on the digits, logging every step."""
+    """`loop.train` on the smallest data, logging every step."""
     plan = loop.Plan(steps, BATCH, 1, **{"log_every": 1, "save_every": 100, "sample_every": 3} | plan)
-    return loop.train(model, DIGITS, folder, plan, {}, say)
+    name = next(name for name, cls in MODELS.items() if type(model) is cls)
+    return loop.train(model, small.dataset(name), folder, plan, {}, say)
 
 
 def outcome(folder):
@@ -244,8 +241,8 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path, squares):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_kill_9_twenty_times(name, tmp_path, squares):
-    size = ["--set", "size=28", "--set", "width=2"] if name == "dcgan" else []
-    assert killed_until_done(tmp_path, 20, 300, name, "--data", squares, *size, seed=1) >= 10
+    source = small.write_sides(tmp_path / "sides") if hasattr(MODELS[name], "paired") else squares
+    assert killed_until_done(tmp_path, 20, 300, name, "--data", source, *small.words(name), seed=1) >= 10
     assert_kills_leave_no_trace(tmp_path)
 
 

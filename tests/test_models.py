@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import small
 
 from inachus import kernels
 from inachus.engine import data, nn, no_grad, ops
@@ -16,30 +17,25 @@ from inachus.engine.tensor import constant
 from inachus.engine.training import state
 from inachus.models import MODELS
 from inachus.models.generation.gan import GAN
-from inachus.models.settings import parse
 
 BATCH = 8
 ROUNDING = 4 * 512 * np.finfo(np.float32).eps  # BLAS sums the 512 products of a pixel in another order
-TINY = {"width": 4}  # of the settings that a model has, those that make it small
 DIGITS = data.load("digits", limit=200)
+NAMES = {cls: name for name, cls in MODELS.items()}
 ADVERSARIAL = [name for name, cls in MODELS.items() if issubclass(cls, GAN)]
 
 every_model = pytest.mark.parametrize("name", MODELS)
+every_generator = pytest.mark.parametrize("name", small.GENERATORS)
+every_translator = pytest.mark.parametrize("name", small.TRANSLATORS)
 every_gan = pytest.mark.parametrize("name", ADVERSARIAL)
+made = small.model
 
 
-def made(name, *pairs, shape=DIGITS.shape, classes=10, seed=0):
-    """A model with tiny networks; `pairs` are settings as on the command line."""
-    cls = MODELS[name]
-    tiny = [f"{key}={value}" for key, value in TINY.items() if key in cls.Settings.__dataclass_fields__]
-    return cls(shape, classes, seed, parse(cls.Settings, [*tiny, *pairs]))
-
-
-def trained(model, steps=1, dataset=DIGITS):
+def trained(model, steps=1, dataset=None):
     """The model after some steps, and the values of the last one."""
-    batches = data.Batches(dataset, BATCH * model.batches)
+    dataset = dataset or small.dataset(NAMES[type(model)])
     for position in range(steps):
-        values = model.step(batches.batch_at(position))
+        values = model.step(small.batch(model, dataset, BATCH, position))
     return model, values
 
 
@@ -77,25 +73,24 @@ def test_the_seed_decides_everything(name):
     first, again, other = (trained(made(name, seed=seed), 2)[0] for seed in (3, 3, 4))
     assert same(whole_state(first)[0], whole_state(again)[0])
     assert whole_state(first)[1] == whole_state(again)[1]
-    assert np.array_equal(first.sample(5, seed=1), again.sample(5, seed=1))
     assert not same(whole_state(first)[0], whole_state(other)[0])
 
 
-@every_model
+@every_generator
 def test_samples_are_pictures(name):
     model, _ = trained(made(name))
     for n in (1, 7):
         items = model.sample(n)
-        assert items.shape == (n, *DIGITS.shape) and items.dtype == np.float32
+        assert items.shape == (n, *model.shape) and items.dtype == np.float32
         assert np.abs(items).max() <= 1
 
 
-@every_model
+@every_generator
 def test_sampling_is_a_function_of_the_seed_and_leaves_the_training_alone(name):
     model, _ = trained(made(name))
     arrays, values = whole_state(model)
     first = model.sample(6, seed=5)
-    model.preview()
+    model.preview(small.dataset(name))
     assert np.array_equal(first, model.sample(6, seed=5))
     assert not np.array_equal(first, model.sample(6, seed=6))
     assert same(arrays, whole_state(model)[0]) and values == state.collect(model)[1]
@@ -107,7 +102,7 @@ def test_the_preview_can_be_drawn(name):
     from inachus.engine.training.loop import draw
 
     model = made(name)
-    view = model.preview()
+    view = model.preview(small.dataset(name))
     assert len(view["items"]) % view["columns"] == 0
     assert draw(**view).mode == "RGB"
 
@@ -223,7 +218,7 @@ def test_gan_learns_points():
     points = data.load("mixture-ring8", limit=500)
     model, values = trained(made("gan", shape=points.shape, classes=8), 3, points)
     assert np.isfinite(list(values.values())).all()
-    assert model.sample(9).shape == (9, 2) and model.preview()["items"].shape == (2500, 2)
+    assert model.sample(9).shape == (9, 2) and model.preview(points)["items"].shape == (2500, 2)
 
 
 def test_dcgan_has_the_papers_sizes():

@@ -151,6 +151,8 @@ CASES = {
                            lambda x: oracles.pixel_shuffle(x * x, 2), (signed(1, 1, 2, 4),))],
     "leaky_relu": [Case(ops.leaky_relu, lambda x: oracles.leaky_relu(x, 0.2), (signed(6),))],
     "relu": [Case(ops.relu, lambda x: np.maximum(x, 0), (signed(6),))],
+    "prelu": [Case(ops.prelu, lambda x, a: np.maximum(x, 0) + a * np.minimum(x, 0), (signed(2, 3), signed(3))),
+              Case(ops.prelu, lambda x, a: np.maximum(x, 0) + a * np.minimum(x, 0), (signed(2, 2, 3), signed(1)))],
     "tanh": [Case(ops.tanh, np.tanh, (signed(4),))],
     "sigmoid": [Case(ops.sigmoid, np.vectorize(oracles.sigmoid), (4 * signed(4),))],
     "softplus": [Case(ops.softplus, lambda x: np.log(1 + np.exp(x)), (signed(4),))],

@@ -16,8 +16,10 @@ import numpy as np
 from inachus.engine.errors import DataError, UsageError
 
 SPLITS = ("train", "test")
+SHARE = "a share, at least 0 and below 1"
 MAX_CLASSES = 65_536  # more "classes" than this are row numbers or hashes, not classes
-PURPOSES = {"order": 1, "drawing": 2, "partners": 3, "jitter": 4}  # separate streams: none mirrors another
+# Separate streams: none mirrors another.
+PURPOSES = {"order": 1, "drawing": 2, "partners": 3, "jitter": 4, "crops": 5, "holes": 6}
 
 
 def philox(seed: int, purpose: str, number: int) -> np.random.Philox:
@@ -39,6 +41,8 @@ class Request:
     seed: int = 0
     on_bad: str = "stop"
     progress: Callable[[int, int], None] | None = None
+    hold_out: float = 0.0  # share of the test split, where there is none
+    mixed: int = 0  # pixels of a side that pictures of several sizes get at most, if no size is asked for; 0: refused
 
     def __post_init__(self):
         rules = {
@@ -48,6 +52,8 @@ class Request:
             "limit": (self.limit is None or self.limit >= 1, "a positive number of items"),
             "seed": (0 <= self.seed < 2**64, "between 0 and 2^64 - 1"),
             "on_bad": (self.on_bad in ("stop", "skip"), "stop or skip"),
+            "hold_out": (0 <= self.hold_out < 1, SHARE),
+            "mixed": (self.mixed >= 0, "a number of pixels, or 0"),
         }
         broken = {name: rule for name, (fits, rule) in rules.items() if not fits}
         if broken:
@@ -183,17 +189,24 @@ class Order:
 class Batches:
     """Endless shuffled batches; `position`, the number of batches handed out, is the whole state.
 
-    What `Order` says holds of them. Raises UsageError when the data set is smaller than one batch.
+    What `Order` says holds of them. `jitter(pictures, draws)` varies pictures, draws (B,3) in [0,1) being those of the
+    position (see `pairs/dataset.py`). Raises UsageError when the data set is smaller than one batch.
     """
 
-    def __init__(self, dataset: Dataset, size: int, seed: int = 0):
+    def __init__(self, dataset: Dataset, size: int, seed: int = 0, jitter: Callable | None = None):
         self.order = Order(dataset.name, len(dataset), size, seed)
-        self.dataset, self.size, self.seed, self.position = dataset, size, seed, 0
+        self.dataset, self.size, self.seed, self.jitter, self.position = dataset, size, seed, jitter, 0
 
     def batch_at(self, position: int) -> Batch:
         """Batch number `position` (from 0), whatever was read before."""
         indices, labels = self.order.indices_at(position), self.dataset.labels
-        return Batch(self.dataset.normalised(indices), None if labels is None else labels[indices])
+        return Batch(self._items(indices, position), None if labels is None else labels[indices])
+
+    def _items(self, indices: np.ndarray, position: int) -> np.ndarray:
+        if self.jitter is None:
+            return self.dataset.normalised(indices)
+        draws = np.random.Generator(philox(self.seed, "jitter", position)).random((self.size, 3))
+        return normalised(self.jitter(self.dataset.items[indices], draws))
 
     def __iter__(self) -> "Batches":
         return self

@@ -98,6 +98,21 @@ def decode(
     return pixels.reshape(*pixels.shape[:2], channels), notes  # (H,W) -> (H,W,1) if grey
 
 
+def transparent(data: bytes, label: str, size: int) -> np.ndarray | None:
+    """Where a picture, cut and resized as by `decode`, is not opaque: bool (size,size,1); None if it is everywhere.
+
+    A pixel counts if any part of it is transparent. Raises DataError naming `label`.
+    """
+    with opened(data, label) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        if not image.has_transparency_data:
+            return None
+        alpha = image.convert("RGBA").getchannel("A")
+        clear = np.asarray(resized(alpha, size, [], Resampling.BOX)) < 255
+    return clear[..., None] if clear.any() else None  # (H,W) -> (H,W,1)
+
+
 def fit(dataset: Dataset, request: Request) -> Dataset:
     """Pictures of an array source in the requested size and channels; DataError if that needs too much."""
     _, height, width, had = dataset.items.shape

@@ -37,7 +37,8 @@ def check(name_or_path) -> Findings:
         both = [check(part) for part in parts]
         odd = [row for findings in both for row in findings]
         try:
-            check_partners(name_or_path)
+            if len(parts) == 2:
+                check_partners(name_or_path)
         except DataError as error:
             odd.append((shown(name_or_path), str(error).removeprefix(f"{shown(name_or_path)}: ")))
         return Findings(odd, "; ".join(findings.summary for findings in both))

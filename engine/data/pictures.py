@@ -14,7 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -33,6 +33,7 @@ MAX_ENTRIES = 1_000_000
 MAX_FILE = 2**28  # bytes of one picture file
 MAX_BAD_SHARE = 0.05  # on_bad="skip" forgives no more
 LISTED = 10
+FEW = 20  # one in so many pictures may be enlarged to the size of the others
 
 
 @dataclass
@@ -61,19 +62,29 @@ def open_shelf(path: Path) -> Iterator[Shelf]:
         yield _shelf(path, list(members), lambda name: _read_member(archive, members[name], path))
 
 
+def single_shelf(path: Path) -> Shelf:
+    """A shelf with this one file, whatever its name ends with."""
+    return Shelf(path.parent, [(path.name,)], lambda name: _read_file(path))
+
+
 def picture_dataset(path: Path, request: Request) -> Dataset:
     """The split of a folder or zip of pictures, in natural order of their names.
 
     With `size=None` every picture must have one size. Raises DataError naming the file and the remedy.
     """
     with open_shelf(path) as shelf:
-        names, labels, classes, notes = arrange(shelf, request.split)
-        chosen = request.chosen(len(names))
-        names = [names[i] for i in chosen]
-        kept, items, more = Reading(shelf, names, request).run()
+        return arranged_dataset(shelf, *arrange(shelf, request.split), request)
+
+
+def arranged_dataset(
+    shelf: Shelf, names: list, labels: np.ndarray | None, classes: list[str], notes: list[str], request: Request
+) -> Dataset:
+    """What `arrange` gave, read."""
+    chosen = request.chosen(len(names))
+    kept, items, more = Reading(shelf, [names[i] for i in chosen], request).run()
     if labels is not None:
         labels = labels[chosen][kept]
-    return Dataset(path.name, items, labels, classes, shown(path), notes + more)
+    return Dataset(shelf.path.name, items, labels, classes, shown(shelf.path), notes + more)
 
 
 Places = dict[tuple[str, ...], tuple[str, ...]]  # file -> where it stands below the folders looked through
@@ -205,6 +216,11 @@ class Reading:
         if self.request.size:
             return self.request.size, self.request.size
         common = Counter(sizes).most_common()
+        if len(common) > 1 and self.request.mixed:
+            shorter = sorted(map(min, sizes))
+            usual = shorter[len(shorter) // FEW]  # a few small ones make no others small
+            self.request = replace(self.request, size=min(usual, self.request.mixed))
+            return self.request.size, self.request.size
         if len(common) > 1:
             some = ", ".join(f"{w}x{h} ({count:,})" for (w, h), count in common[:3])
             self._refuse_sizes(f"{len(common)} sizes: {some}{', ...' if len(common) > 3 else ''}")

@@ -16,7 +16,7 @@ from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.cache import REMOTES, cache_folder, checksum, fetch
 from inachus.engine.data.dataset import Dataset, Request, check_labels
 from inachus.engine.data.npz import npz_dataset
-from inachus.engine.data.pairs import shapes
+from inachus.engine.data.pairs import domains, shapes
 from inachus.engine.errors import UsageError
 
 DIGIT_NAMES = [str(digit) for digit in range(10)]
@@ -62,6 +62,8 @@ def _load_path(path: Path, request: Request) -> Dataset:
     else:
         name = path.name.lower()
         reader = next(reader for ending, reader in ENDINGS.items() if name.endswith(ending))
+    if request.hold_out and reader is pictures.picture_dataset:
+        reader = domains.divided_folders
     return _finished(reader(path, request), path.name, request)
 
 
@@ -200,20 +202,32 @@ def load(
     on_bad="stop",
     download=False,
     progress=None,
+    hold_out=0.0,
+    mixed=0,
 ) -> Dataset:
     """The data set of a name in `list_sources()`, or at a path; a name goes first, `./mnist` is a folder.
+
+    "ONE,TWO,..." are several folders or zips of pictures, each of them a class.
 
     `split` "train" or "test"; `size` in pixels (centre square, LANCZOS) or None to keep the stored size;
     `channels` 1 or 3, or None to keep them (pictures: 1 if all are grey); `limit` items, spread evenly over
     a stored source, the first ones of a drawn one; `seed` of the drawn sets; `on_bad` "stop" or "skip"
     unreadable pictures, up to 5%; `download` a named set that is not found; `progress(done, total)` is
-    called while pictures are read (and, in bytes, while files are downloaded).
+    called while pictures are read (and, in bytes, while files are downloaded); `hold_out` the share of the
+    pictures of a folder, zip or several that is the test split, chosen by content, where there is none; with
+    `mixed`, pictures of several sizes are no error without a `size`: all get the smallest usual one, at most this.
 
     Raises UsageError for an unknown name or an impossible option, DataError for anything wrong with the data.
     """
-    request = Request(split, size, channels, limit, seed, on_bad, progress)
+    request = Request(split, size, channels, limit, seed, on_bad, progress, hold_out, mixed)
     if str(name_or_path) in SOURCES:
         return SOURCES[str(name_or_path)].load(request, download)
+    parts = parts_of(name_or_path)
+    if len(parts) > 1:
+        if named := [part for part in parts if part in SOURCES]:
+            raise UsageError(f"'{named[0]}' is no folder or zip of pictures, and several sources must be")
+        dataset = domains.several([resolved(part) for part in parts], request)
+        return replace(dataset, source=_described(dataset))
     return _load_path(resolved(name_or_path), request)
 
 
@@ -224,10 +238,9 @@ def lasting(name_or_path) -> str:
 
 
 def parts_of(name_or_path) -> list[str]:
-    """["ONE", "TWO"] of "ONE,TWO", two sources that belong together; [itself] of any other name or path."""
+    """["ONE", "TWO"] of "ONE,TWO", sources that belong together; [itself] of any other name or path."""
     name = str(name_or_path)
-    one, comma, two = name.partition(",")
-    return [one, two] if comma and not _found(name) else [name]
+    return [name] if _found(name) else name.split(",")
 
 
 def list_sources() -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from inachus import kernels
 from inachus.engine import constant, losses, nn, no_grad, ops
 from inachus.engine.data import Batches, Dataset
 from inachus.engine.data.cache import cache_folder
@@ -65,16 +66,14 @@ def judge(train: Dataset, test: Dataset, say: Callable[[str], None] = lambda tex
     `accuracy` on the test split is kept with it; it lies beside the cached data, by data hash.
     """
     network = Judge(train.shape, len(train.classes))
-    home = cache_folder("judges") / f"{train.fingerprint[:16]}-{test.fingerprint[:16]}-v{VERSION}"
-    try:
-        arrays, meta = checkpoint.load(home)
-        network.load_state_dict(arrays)
-        network.accuracy = meta["accuracy"]
-    except (CheckpointError, ValueError, KeyError):
+
+    def learn() -> dict:
         say(f"training the judge of {train.name} on {len(train):,} pictures")
         fit(network, train)
-        network.accuracy = accuracy(network, test)
-        checkpoint.save(home, 1, network.state_dict(), {"accuracy": network.accuracy, "data": train.name}, keep=1)
+        return {"accuracy": accuracy(network, test), "data": train.name}
+
+    name = f"{train.fingerprint[:16]}-{test.fingerprint[:16]}-v{VERSION}"
+    network.accuracy = kept("judges", name, network, learn)["accuracy"]
     least = ACCEPT.get(train.name, OTHERWISE)
     if network.accuracy < least:
         raise DataError(
@@ -82,6 +81,23 @@ def judge(train: Dataset, test: Dataset, say: Callable[[str], None] = lambda tex
             f"{least:.0%} are needed for distances that mean something"
         )
     return network
+
+
+def kept(folder: str, name: str, network: nn.Module, train: Callable[[], dict]) -> dict:
+    """What `train` returned when it trained this network, now or earlier; the weights lie in a cache beside the data.
+
+    Whatever is there and cannot be read, or does not fit the network, is trained and written again.
+    """
+    home = cache_folder(folder) / name
+    try:
+        arrays, meta = checkpoint.load(home)
+        network.load_state_dict(arrays)
+        return meta
+    except (CheckpointError, ValueError, KeyError):
+        facts = train()
+        arrays = {name: kernels.fetch(array) for name, array in network.state_dict().items()}
+        checkpoint.save(home, 1, arrays, facts, keep=1)
+        return facts
 
 
 def fit(network: Judge, train: Dataset, epochs: int = EPOCHS, seed: int = 0) -> None:

@@ -123,7 +123,7 @@ def _ball_scores(x: np.ndarray, y: np.ndarray, k: int, inside: np.ufunc) -> dict
     real_radii, fake_radii = _squared_radii(x, k), _squared_radii(y, k)  # (N,), (M,)
     hits = precise = 0
     recalled, covered = np.zeros((2, len(x)), dtype=bool)
-    for rows, squared in _squared_distance_blocks(y, x):  # (B,N): some fakes against all reals
+    for rows, squared in squared_distance_blocks(y, x):  # (B,N): some fakes against all reals
         in_real_ball = inside(squared, real_radii)
         hits += int(np.count_nonzero(in_real_ball))
         precise += int(np.count_nonzero(in_real_ball.any(axis=1)))
@@ -140,7 +140,7 @@ def _ball_scores(x: np.ndarray, y: np.ndarray, k: int, inside: np.ufunc) -> dict
 def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
     """Squared distance from each point to its k-th nearest other: (N,d) -> (N,)."""
     radii = np.empty(len(x))
-    for rows, squared in _squared_distance_blocks(x, x):
+    for rows, squared in squared_distance_blocks(x, x):
         own = np.arange(rows.start, rows.stop)
         squared[own - rows.start, own] = np.inf  # by index: its rounded value need not be the smallest, nor 0
         squared.partition(k - 1, axis=1)
@@ -148,7 +148,7 @@ def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
     return radii
 
 
-def _squared_distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def squared_distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """(rows of x, their |x_i - y_j|^2 as (B,M)), a GEMM a block; exact when the coordinates are integers."""
     height = max(1, BLOCK_BYTES // (8 * len(y)))
     x_norms, y_norms = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
@@ -220,7 +220,7 @@ def mixture_coverage(points: np.ndarray, centres: np.ndarray, sigma: float) -> d
     x, c = _pair("mixture_coverage", 1, points=points, centres=centres)
     if x.shape[1] != 2 or not 0 < sigma < math.inf:
         raise UsageError(f"mixture_coverage: needs 2-D points and sigma > 0, got {x.shape[1]}-D and {sigma}")
-    nearest = np.concatenate([squared.argmin(axis=1) for _, squared in _squared_distance_blocks(x, c)])
+    nearest = np.concatenate([squared.argmin(axis=1) for _, squared in squared_distance_blocks(x, c)])
     offsets = (x - c[nearest]) / sigma
     good = np.square(offsets).sum(axis=1) < HIGH_QUALITY**2
     offsets, labels = offsets[good], nearest[good]

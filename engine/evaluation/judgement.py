@@ -37,7 +37,7 @@ def judge_samples(
     """
     if train.kind == "points":
         return judge_points(samples, train, test)
-    judge, kind = _judge(train, test, say)
+    judge, kind = chosen_judge(train, test, say)
     real = test.normalised(slice(len(samples)))
     result = {"features": kind, "samples": len(samples), "real": len(real), "judge_accuracy": round(judge.accuracy, 4)}
     fr, ff = judge.features(real), judge.features(samples)
@@ -52,6 +52,18 @@ def judge_samples(
         if labels is not None:
             result["label_agreement"] = float((p.argmax(1) == labels).mean())
     return _rounded(result)
+
+
+def chosen_judge(
+    train: Dataset, test: Dataset, say: Callable[[str], None] = lambda text: None
+) -> tuple[classifier.Judge, str]:
+    """(judge, kind of its features): the classifier, or random features where there are no labels or it is too weak."""
+    if train.labels is not None and len(train.classes) > 1:
+        try:
+            return classifier.judge(train, test, say), "classifier"
+        except DataError as error:
+            say(f"{error}; random features take its place")
+    return classifier.random_features(train.shape), "random"
 
 
 def judge_points(samples: np.ndarray, train: Dataset, test: Dataset) -> dict:
@@ -93,13 +105,3 @@ def line(result: dict) -> str:
     if "label_agreement" in result:
         parts += [f"label agreement {result['label_agreement']:.1%}"]
     return " | ".join([*parts, f"N={result['samples']:,}/{result['real']:,}"])
-
-
-def _judge(train: Dataset, test: Dataset, say: Callable[[str], None]) -> tuple[classifier.Judge, str]:
-    """(judge, kind of its features): the classifier, or random features where there are no labels or it is too weak."""
-    if train.labels is not None and len(train.classes) > 1:
-        try:
-            return classifier.judge(train, test, say), "classifier"
-        except DataError as error:
-            say(f"{error}; random features take its place")
-    return classifier.random_features(train.shape), "random"

@@ -1,4 +1,4 @@
-"""Layers and networks of layers. Read `module.py` for the tree and its names, `layers.py` for the layers."""
+"""Layers and networks of layers. `module.py`: the tree and its names; `layers.py`: the layers; `moves.py`."""
 
 from inachus.engine.nn import init
 from inachus.engine.nn.layers import (
@@ -8,19 +8,17 @@ from inachus.engine.nn.layers import (
     Dense,
     Dropout,
     Embedding,
-    Flatten,
     InstanceNorm,
     LayerNorm,
     LeakyReLU,
-    ReflectionPad,
+    PReLU,
     ReLU,
-    Reshape,
     Sequential,
     Sigmoid,
     Tanh,
-    Upsample,
 )
 from inachus.engine.nn.module import Module, counts, flatten, summary
+from inachus.engine.nn.moves import Flatten, PixelShuffle, ReflectionPad, Reshape, Upsample
 
 __all__ = [
     "BatchNorm",
@@ -34,6 +32,8 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Module",
+    "PReLU",
+    "PixelShuffle",
     "ReLU",
     "ReflectionPad",
     "Reshape",

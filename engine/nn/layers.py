@@ -1,7 +1,8 @@
 """The layers. Each holds parameters and calls one op of `engine/ops`; sizes are explicit, nothing is inferred.
 
 A layer made without `rng` draws from Generator(0): reproducible, but equal layers start equal. Networks are drawn as
-a whole by `Module.initialize(rng, ...)`, which is what every model does.
+a whole by `Module.initialize(rng, ...)`, which is what every model does. Not here: layers that only move numbers
+(`moves.py`, read next).
 """
 
 import numpy as np
@@ -12,6 +13,8 @@ from inachus.engine.nn.module import Module
 from inachus.engine.random import Generator
 from inachus.engine.tensor import Tensor, constant
 from inachus.kernels import backend, place, xp
+
+FIRST_SLOPE = 0.25  # of a PReLU
 
 
 class Sequential(Module):
@@ -216,6 +219,21 @@ class ReLU(LeakyReLU):
         super().__init__(0.0)
 
 
+class PReLU(Module):
+    """max(x, 0) + slope min(x, 0), the one slope of the layer being learned, from 0.25. He et al. (2015)."""
+
+    def __init__(self):
+        self.slope = Tensor(np.full(1, FIRST_SLOPE, np.float32), requires_grad=True)
+
+    def draw(self, rng, weight, gamma):
+        """The slope with which it begins, whatever the initialiser."""
+        self.slope.data[...] = FIRST_SLOPE
+
+    def forward(self, x):
+        """Any shape."""
+        return ops.prelu(x, self.slope)
+
+
 class Tanh(Module):
     """To (-1, 1)."""
 
@@ -261,45 +279,3 @@ class Embedding(Module):
     def forward(self, index):
         """Integers (...), an array or a Tensor -> (..., size)."""
         return ops.embedding(index, self.weight)
-
-
-class Flatten(Module):
-    """(N, ...) -> (N, numbers)."""
-
-    def forward(self, x):
-        """Any shape."""
-        return ops.reshape(x, shape=(x.shape[0], -1))
-
-
-class Reshape(Module):
-    """(N, ...) -> (N, *shape)."""
-
-    def __init__(self, *shape: int):
-        self.shape = shape
-
-    def forward(self, x):
-        """Any shape with the right count."""
-        return ops.reshape(x, shape=(x.shape[0], *self.shape))
-
-
-class Upsample(Module):
-    """Repeats every pixel scale x scale times: (N,H,W,C) -> (N, H scale, W scale, C)."""
-
-    def __init__(self, scale: int = 2):
-        self.scale = scale
-
-    def forward(self, x):
-        """(N,H,W,C)."""
-        return ops.upsample_nearest(x, scale=self.scale)
-
-
-class ReflectionPad(Module):
-    """`pad` mirrored pixels more on each side: (N,H,W,C) -> (N, H + 2 pad, W + 2 pad, C)."""
-
-    def __init__(self, pad: int):
-        self.pad = pad
-
-    def forward(self, x):
-        """(N,H,W,C), H and W larger than pad."""
-        around = self.pad, self.pad
-        return ops.pad(x, widths=((0, 0), around, around, (0, 0)), mode="reflect")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from inachus.engine.ops.shape import getitem
+from inachus.engine.ops.arithmetic import where
+from inachus.engine.ops.shape import getitem, sum_to
 from inachus.engine.ops.shape import sum as sum_over
 from inachus.engine.tensor import Tensor, op
 from inachus.kernels import backend, known, xp
@@ -44,6 +45,20 @@ def check_slope(slope: float) -> None:
 def relu(x) -> Tensor:
     """max(x, 0)."""
     return _leaky_relu(x, slope=0.0)
+
+
+@op
+def prelu(x, slope):
+    """x where it is positive, slope x elsewhere; the slope, () or (C,), is learned. He et al. (2015), eq. 1."""
+    return xp(x).where(x > 0, x, slope * x)
+
+
+@prelu.vjp
+def _(gy, y, x, slope):
+    return (
+        lambda: where(x > 0, gy, gy * slope),
+        lambda: sum_to(where(x > 0, 0.0, gy * x), shape=slope.shape),
+    )
 
 
 @op

@@ -62,7 +62,7 @@ def train(
             keeper.sample(0)
             keeper.save(0)
         counts = partial(state.counters, model), partial(state.set_counters, model)
-        stepper = Stepper(model.step, *counts, say, plan.capture)
+        stepper = Stepper(model.step, *counts, say, plan.capture, getattr(model, "phase", None))
         loader = closing(Ahead(batches)) if stepper.ahead else nullcontext(batches)
         with Log(run, resume_from=start) as log, _bar(plan, start) as bar, loader as loader:
             for step in range(start + 1, plan.steps + 1):

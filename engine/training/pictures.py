@@ -17,6 +17,7 @@ from inachus.engine.training.durable import write_file
 
 PAPER, INK, FAINT = (255, 255, 255), (52, 56, 64), (226, 228, 233)
 DOT, CENTRE = (38, 98, 196, 150), (222, 92, 32)
+LINE = 15  # pixels of a line of a title
 TILE = 64  # pixels: smaller images are enlarged by a whole factor to about this side
 FINE = 4  # points are drawn this much larger, then averaged down
 WIDEST = 720  # pixels: a film is shrunk to this
@@ -28,13 +29,13 @@ def grid(
     columns: int | None = None,
     pad: int = 2,
     scale: int | None = None,
-    titles: Sequence[str] | None = None,
+    titles: Sequence[str | Sequence[str]] | None = None,
 ) -> Image.Image:
     """Images side by side, row by row: float (N,H,W,C) in [-1,1], C 1 or 3 -> one RGB picture.
 
     `columns` is a square's by default; `pad` is in pixels; `scale` enlarges by a whole factor (by default to
-    about 64 pixels); `titles` names the columns. Values outside the range are clipped, NaN is black. Raises
-    UsageError for another shape or a wrong number of titles.
+    about 64 pixels); `titles` names the columns, each in one line or in several. Values outside the range are
+    clipped, NaN is black. Raises UsageError for another shape or a wrong number of titles.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -45,14 +46,16 @@ def grid(
         raise UsageError(f"grid: {len(titles)} titles for {columns} columns")
     scale = scale or max(1, round(TILE / max(height, width)))
     across, down = width * scale + pad, height * scale + pad
-    head = _head_height(titles)
+    heads = [[title] if isinstance(title, str) else list(title) for title in titles or ()]
+    head = 3 + LINE * max(map(len, heads)) if heads else 0
     rows = math.ceil(count / columns)
     sheet = Image.new("RGB", (columns * across + pad, head + rows * down + pad), PAPER)
     for index, tile in enumerate(_bytes(images, scale)):
         row, column = divmod(index, columns)
         sheet.paste(Image.fromarray(tile), (pad + column * across, head + pad + row * down))
-    for column, title in enumerate(titles or ()):
-        _title(sheet, str(title), pad + column * across, across - pad)
+    for column, lines in enumerate(heads):
+        for number, text in enumerate(lines):
+            _title(sheet, text, pad + column * across, across - pad, 3 + LINE * number)
     return sheet
 
 
@@ -127,18 +130,14 @@ def _bytes(images, scale):
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
-def _head_height(titles):
-    return 18 if titles else 0
-
-
-def _title(sheet, text, left, width):
+def _title(sheet, text, left, width, top):
     """One line of `text` centred above a column, in smaller letters or cut where it is too wide."""
     text = " ".join(text.split())
     fonts = [ImageFont.load_default(size) for size in (12, 11, 10)]
     font = next((font for font in fonts if font.getlength(text) <= width), fonts[-1])
     while text and font.getlength(text) > width:
         text = text[:-1]
-    ImageDraw.Draw(sheet).text((left + width / 2, 3), text, fill=INK, font=font, anchor="ma")
+    ImageDraw.Draw(sheet).text((left + width / 2, top), text, fill=INK, font=font, anchor="ma")
 
 
 def _pixels(points, span, size):

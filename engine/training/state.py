@@ -1,8 +1,8 @@
 """The whole state of a model as named arrays and plain numbers, found by looking at its attributes.
 
-Every Generator that a model holds, and everything with a `state_dict` (Module, Optimizer, EMA, Pool), is saved under
-the attribute's name, so that a model cannot forget one; further numbers go through an attribute listed in `model.extra`. Knows no GAN and no file.
-Read next: `loop.py`, which decides when, and `checkpoint.py`, which makes it durable.
+Every Generator that a model holds and everything with a `state_dict` (Module, Optimizer, EMA, Pool) is saved under the
+attribute's name, so that a model cannot forget one; further numbers go through an attribute listed in `model.extra`.
+Knows no GAN and no file. Read next: `loop.py`, which decides when, and `checkpoint.py`, which makes it durable.
 """
 
 from typing import Any

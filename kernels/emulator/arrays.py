@@ -92,12 +92,12 @@ class Array:
         return self._view(host) if np.shares_memory(host, self._host) or not host.size else _fresh("copy", host)
 
     def __getitem__(self, index):
+        if _advanced(index):
+            return _compute("take", lambda: self._host[_index(index)], lambda: self._host[_index(index, np.zeros_like)])
         picked = self._host[_index(index)]
-        if isinstance(picked, np.ndarray) and picked.base is not None and np.may_share_memory(picked, self._host):
-            return self._view(picked)
-        if not _advanced(index):  # one element: a 0-d view, as CuPy gives
-            return self._view(self._host[(*index, ...) if isinstance(index, tuple) else (index, ...)])
-        return _compute("take", lambda: self._host[_index(index)])
+        if not isinstance(picked, np.ndarray):  # one element: a 0-d view, as CuPy gives
+            picked = self._host[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+        return self._view(picked)
 
     def __setitem__(self, index, value):
         place, value = _index(index), _value("setitem", value)
@@ -134,10 +134,10 @@ class Array:
 ndarray = Array  # the name that CuPy gives it
 
 
-def _index(index):
-    """What NumPy indexes with: integer arrays of the device as their host memory; host arrays are refused."""
+def _index(index, seen=np.asarray):
+    """What NumPy indexes with: integer arrays of the device as their host memory, `seen`; host arrays are refused."""
     parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(_value("index", p) if isinstance(p, np.ndarray | Array) else p for p in parts)
+    parts = tuple(seen(_value("index", p)) if isinstance(p, np.ndarray | Array) else p for p in parts)
     return parts if isinstance(index, tuple) else parts[0]
 
 
@@ -159,13 +159,13 @@ def _fresh(name, host):
     return _compute(name, lambda: np.array(host, order="C"))
 
 
-def _compute(name: str, function: Callable[[], np.ndarray]) -> Array:
-    """A new array with what `function` gives; in a capture it runs once for its shape, and its numbers are poison."""
+def _compute(name: str, function: Callable, shaped: Callable | None = None) -> Array:
+    """A new array with what `function` gives; in a capture it, or `shaped`, runs for the shape, numbers are poison."""
     if not capturing():
         counts[name] += 1
         return Array(np.array(function(), order="C", copy=None))
     with np.errstate(all="ignore"):
-        like = function()
+        like = (shaped or function)()
     out = empty(like.shape, like.dtype)
     execute(name, lambda: np.copyto(out._host, function()))
     return out

@@ -11,9 +11,9 @@ import re
 import sys
 
 from inachus.engine.errors import InachusError, UsageError
-from inachus.models.cli import data, doctor, evaluate, interpolate, models, sample, train
+from inachus.models.cli import compare, complete, data, doctor, evaluate, interpolate, models, sample, train, translate
 
-COMMANDS = (train, sample, interpolate, evaluate, models, data, doctor)
+COMMANDS = (train, sample, interpolate, translate, complete, evaluate, compare, models, data, doctor)
 
 
 class Parser(argparse.ArgumentParser):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from inachus.engine.errors import UsageError
-from inachus.models.cli.sample import add_sampling, opened
+from inachus.models.cli.sample import add_sampling, check_can, opened
 
 
 def add(commands) -> None:
@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> None:
 
     if not (1 <= args.rows <= 1000 and 2 <= args.steps <= 1000):
         raise UsageError("--rows must lie between 1 and 1000, --steps between 2 and 1000")
+    check_can("sample", args.directory)
     model, _, _ = opened(args)
     if len(model.shape) != 3:
         raise UsageError(f"{args.directory} makes points, and a walk between points is a line: nothing to draw")

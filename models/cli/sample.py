@@ -31,22 +31,44 @@ def add_sampling(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--weights", choices=("average", "last"), default="average", help="averaged weights, or the last ones"
     )
-    p.add_argument("--norm", choices=("running", "batch"), default="running", help="statistics batch norm uses")
-    p.add_argument("--dropout", action="store_true", help="keep dropout on")
+    p.add_argument(
+        "--norm",
+        choices=("running", "batch"),
+        help="statistics batch norm uses (running; for translators trained with --batch 1 batch: the picture's own)",
+    )
+    p.add_argument(
+        "--dropout", nargs="?", const="on", choices=("on", "off"), help="keep it on (off; translators: as trained)"
+    )
     p.add_argument("--best", action="store_true", help="the best checkpoint instead of the newest")
     p.add_argument("--device", default="auto", help=DEVICE_HELP)
 
 
 def opened(args: argparse.Namespace):
     """(model, options, step) with the sampling options applied."""
-    from inachus.models.runs import at_sampling, open_run
+    from inachus.models.runs import at_sampling, at_translating, open_run
 
     if not 0 <= args.seed < 2**63:
         raise UsageError(f"--seed must lie between 0 and 2^63 - 1, not {args.seed}")
     choose(args.device)
     model, options, step = open_run(args.directory, say, best=args.best)
-    at_sampling(model, args.weights, args.norm, args.dropout)
+    dropout = {"on": True, "off": False}.get(args.dropout)
+    if hasattr(model, "translate"):
+        at_translating(model, options, args.weights, args.norm, dropout)
+    else:
+        at_sampling(model, args.weights, args.norm or "running", bool(dropout))
     return model, options, step
+
+
+def check_can(verb: str, directory: Path) -> None:
+    """Raises UsageError, with the command that fits, for the run of a model that cannot do this."""
+    from inachus.models import MODELS
+    from inachus.models.runs import read_options
+
+    name = read_options(directory)["model"]
+    able = [word for word in ("sample", "translate", "complete") if hasattr(MODELS[name], word)]
+    if verb not in able:
+        what = str(directory) if able[0] == "sample" else f"{directory} PICTURES --out DIR"
+        raise UsageError(f"{name} does not {verb}, it {able[0]}s: inachus {able[0]} {what}")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -58,6 +80,7 @@ def run(args: argparse.Namespace) -> None:
 
     if not 1 <= args.n <= 100_000:
         raise UsageError(f"--n must lie between 1 and 100,000, not {args.n}")
+    check_can("sample", args.directory)
     model, options, _ = opened(args)
     given, view = {}, {}
     if args.label is not None:

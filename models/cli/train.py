@@ -15,6 +15,19 @@ def add(commands) -> None:
     """Adds the command."""
     p = commands.add_parser("train", help="train a model on a data set or a folder of pictures")
     p.add_argument("model", nargs="?", metavar="MODEL", help="one of `inachus models`; not with --resume")
+    add_training(p)
+    p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
+    p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
+    p.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; --steps may extend it")
+    p.add_argument("--dry-run", action="store_true", help="print settings, networks and data, train nothing")
+    p.add_argument(
+        "--evaluate-every", type=int, metavar="N", help="steps between scores, of which the best is kept (0)"
+    )
+    p.set_defaults(run=run)
+
+
+def add_training(p: argparse.ArgumentParser) -> None:
+    """The options of every command that trains."""
     p.add_argument(
         "--data", metavar="NAME|PATH", help="a name of `inachus data list`, a folder, zip, npz or idx file (digits)"
     )
@@ -25,10 +38,6 @@ def add(commands) -> None:
     p.add_argument("--precision", choices=PRECISIONS, help="of the products of CUDA kernels (tf32)")
     p.add_argument("--eager", action="store_true", help="no graph of the step: every operation by itself")
     p.add_argument("--threads", type=int, help="cores to use (all that this process may use)")
-    p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
-    p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
-    p.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; --steps may extend it")
-    p.add_argument("--dry-run", action="store_true", help="print settings, networks and data, train nothing")
     p.add_argument(
         "--set",
         action="append",
@@ -39,10 +48,6 @@ def add(commands) -> None:
     )
     p.add_argument("--sample-every", type=int, metavar="N", help="steps between grids (250)")
     p.add_argument("--save-every", type=int, metavar="N", help="steps between checkpoints (500)")
-    p.add_argument(
-        "--evaluate-every", type=int, metavar="N", help="steps between scores, of which the best is kept (0)"
-    )
-    p.set_defaults(run=run)
 
 
 LEAST = {"steps": 1, "batch": 1, "seed": 0, "sample_every": 1, "save_every": 1, "evaluate_every": 0}
@@ -51,18 +56,38 @@ SCHEDULE = {"sample_every": 250, "save_every": 500, "evaluate_every": 0}
 
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0, or 128 plus the number of the signal that ended it."""
-    for name, least in LEAST.items():
-        value = getattr(args, name)
-        if value is not None and not least <= value < 2**63:
-            raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
-    options = _resumed(args) if args.resume else _fresh(args)
-    _choose_device(options, args.threads)
-    model, dataset = _made(options, args)
+    from inachus.engine.profile import Profile
+
+    options = asked(args)
+    choose_device(options, args.threads)
+    dataset = loaded(options, args.resume)
+    model = made(options, dataset)
     if args.dry_run:
         print(_description(options, model, dataset))
         return 0
     directory = args.resume or args.out or _free(options)
-    return _train(model, dataset, directory, options, args)
+    with Profile() if args.profile else nullcontext() as profile:
+        signum = trained(model, dataset, directory, options, capture=not (args.eager or args.profile))
+    if profile:
+        print(profile.table())
+    if signum is not None:
+        say(f"stopped and saved; continue with: inachus train --resume {directory}")
+        return 128 + signum
+    grids = sorted((directory / "samples").glob("*.png"))  # none if the user cleared them and no step was left
+    files = ("film", directory / "samples.gif"), ("report", directory / "report.html")
+    for label, path in (*(("grid", grid) for grid in grids[-1:]), *files):
+        if path.exists():
+            print(f"{label:7}{path}")
+    return 0
+
+
+def asked(args) -> dict:
+    """The options of the run that is asked for, a new one or one to continue. Raises UsageError for what cannot be."""
+    for name, least in LEAST.items():
+        value = getattr(args, name)
+        if value is not None and not least <= value < 2**63:
+            raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
+    return _resumed(args) if args.resume else _fresh(args)
 
 
 def _fresh(args) -> dict:
@@ -129,7 +154,7 @@ def _resumed(args) -> dict:
     return options | {name: value for name, value in given.items() if value is not None}
 
 
-def _choose_device(options: dict, threads: int | None) -> None:
+def choose_device(options: dict, threads: int | None) -> None:
     """Selects the backend, its threads and precision; in the options, "auto" becomes the name of what was chosen."""
     from inachus.kernels import cores, use_threads
 
@@ -140,27 +165,37 @@ def _choose_device(options: dict, threads: int | None) -> None:
         use_threads(threads)
 
 
-def _made(options: dict, args):
-    """(model, data set); adds to the options what describes them."""
-    from inachus.engine.data import lasting
+def loaded(options: dict, resume: Path | None = None):
+    """The training data of a run, or of the one to `resume`, where data that is gone is a DataError."""
     from inachus.models import MODELS
-    from inachus.models.runs import build, check_same_data, load_data
+    from inachus.models.runs import check_same_data, load_data
 
     try:
         cls = MODELS[options["model"]]
         dataset = load_data(cls, options["data"], cls.Settings(**options["settings"]))
     except UsageError as error:
-        if args.resume:  # the user named no data now: what the run was trained on is gone
-            raise DataError(f"{args.resume}: its data cannot be loaded: {error}") from None
+        if resume:  # the user named no data now: what the run was trained on is gone
+            raise DataError(f"{resume}: its data cannot be loaded: {error}") from None
         raise
-    if args.resume:
+    if resume:
         check_same_data(options, dataset)
+    return dataset
+
+
+def made(options: dict, dataset):
+    """The untrained model; adds to the options what describes the data."""
+    from inachus.engine.data import lasting
+    from inachus.engine.data.pairs import maps
+    from inachus.models.runs import build
+
     facts = {
         "source": dataset.source,
         "count": len(dataset),
         "fingerprint": dataset.fingerprint,
         "notes": dataset.notes,
     }
+    if dataset.kind == "pairs":
+        facts["maps"] = maps.records(dataset)
     options |= {
         "data": lasting(options["data"]),
         "shape": list(dataset.shape),
@@ -168,47 +203,32 @@ def _made(options: dict, args):
         "dataset": facts,
         "versions": _versions(),
     }
-    return build(options), dataset
+    return build(options)
 
 
-def _train(model, dataset, directory: Path, options: dict, args) -> int:
-    from inachus.engine.profile import Profile
+def trained(model, dataset, directory: Path, options: dict, capture: bool = True) -> int | None:
+    """Trains as the options say; returns None at the end, or the number of the signal that ended it, all saved."""
     from inachus.engine.training.loop import Plan, train
     from inachus.kernels.memory import memory, size
 
     if Path(directory).is_dir() and not os.access(directory, os.W_OK):
         raise UsageError(f"{directory} is not writable: choose another --out")
-    plan = Plan(*(options[k] for k in ("steps", "batch", "seed", "sample_every", "save_every")))
+    plan = Plan(*(options[k] for k in ("steps", "batch", "seed", "sample_every", "save_every")), capture=capture)
     if options["evaluate_every"]:
         plan.score_every = options["evaluate_every"]
         plan.score_name = "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"
         plan.score = _score(options, plan.score_name)
-    plan.capture = not (args.eager or args.profile)
-    _say(f"{options['model']} on {dataset.source}; run directory {directory}")
+    say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:
-        _say(note)
+        say(note)
     fixed = memory().used  # what the model takes, whatever the batch
-    with Profile() if args.profile else nullcontext() as profile:
-        try:
-            signum = train(model, dataset, directory, plan, options, _say)
-        except MemoryError as error:
-            raise _shortage(error, options, fixed) from error
-    if profile:
-        print(profile.table())
+    try:
+        signum = train(model, dataset, directory, plan, options, say)
+    except MemoryError as error:
+        raise _shortage(error, options, fixed) from error
     if peak := memory().peak:
-        _say(f"device memory: {size(peak)} at most")
-    if signum is not None:
-        _say(f"stopped and saved; continue with: inachus train --resume {directory}")
-        return 128 + signum
-    grids = sorted((directory / "samples").glob("*.png"))  # none if the user cleared them and no step was left
-    for label, path in (
-        *(("grid", grid) for grid in grids[-1:]),
-        ("film", directory / "samples.gif"),
-        ("report", directory / "report.html"),
-    ):
-        if path.exists():
-            print(f"{label:7}{path}")
-    return 0
+        say(f"device memory: {size(peak)} at most")
+    return signum
 
 
 def _shortage(error: MemoryError, options: dict, fixed: int) -> Exception:
@@ -231,7 +251,7 @@ def _score(options: dict, name: str):
     cls = MODELS[options["model"]]
     settings = cls.Settings(**options["settings"])
     train, test = splits(lambda split: load_data(cls, options["data"], settings, split))
-    return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=_say)[name]
+    return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=say)[name]
 
 
 def _description(options: dict, model, dataset) -> str:
@@ -267,7 +287,8 @@ def _versions() -> dict:
     return {"inachus": __version__, "numpy": numpy.__version__, "python": platform.python_version()}
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """One line on stderr, above the progress bar."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)

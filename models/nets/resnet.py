@@ -17,6 +17,22 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
+class Masked(nn.Module):
+    """m x + (1 - m) t, where `network` makes of x the picture t and, in one channel more, the mask m in (0, 1).
+
+    So what shall stay, such as the background, need not be painted again. Mejjati et al. and Pumarola et al. (2018).
+    """
+
+    def __init__(self, network: nn.Module):
+        self.network = network
+
+    def forward(self, x):
+        """(N, H, W, C) -> (N, H, W, C)."""
+        y = self.network(x)  # (N, H, W, C + 1), in (-1, 1)
+        t, m = y[..., :-1], 0.5 * y[..., -1:] + 0.5
+        return t + m * (x - t)
+
+
 def generator(channels: int, outputs: int, width: int = 64, blocks: int = 9, norm: str = "instance") -> nn.Sequential:
     """(N, H, W, channels) -> (N, H, W, outputs) in (-1, 1); H and W are multiples of 4."""
     make, bias, wide = NORMS[norm], norm == "instance", 4 * width

@@ -1,6 +1,6 @@
-"""The image pool of Shrivastava et al. (2017), section 2.3: D also sees older fakes, and so forgets less.
+"""What a step remembers of the steps before: older fakes, and how many steps there were.
 
-Everything is arrays, even how full it is, so that a captured step keeps a pool as well. Read next: `cyclegan.py`.
+Everything is arrays, even the counts, so that a captured step remembers as well. Read next: `cyclegan.py`.
 """
 
 import numpy as np
@@ -11,7 +11,10 @@ from inachus.kernels import home, xp
 
 
 class Pool:
-    """The last fakes, at most `size` pictures of `shape`; 0 keeps none. What it holds is part of a checkpoint."""
+    """The last fakes, at most `size` pictures of `shape`, which D sees again and so forgets less; 0 keeps none.
+
+    What it holds is part of a checkpoint. Shrivastava et al. (2017), section 2.3.
+    """
 
     def __init__(self, size: int, shape: tuple[int, ...]):
         self.pictures = home().zeros((size, *shape), np.float32)
@@ -42,3 +45,25 @@ class Pool:
         """Continues exactly where `state_dict()` was taken."""
         for name, array in self.state_dict().items():
             array[...] = xp(array).asarray(state[name])
+
+
+class Rate:
+    """`early` for the first `until` times it is asked, then `late`."""
+
+    def __init__(self, early: float, late: float, until: int):
+        self.early, self.late, self.until, self.asked = early, late, until, home().zeros((), np.float32)
+
+    def __call__(self):
+        """A 0-d constant."""
+        one = xp(self.asked).ones_like(self.asked)
+        rate = xp(self.asked).where(self.asked < self.until, one * self.early, one * self.late)
+        self.asked[...] = self.asked + 1
+        return constant(rate)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """How often it was asked."""
+        return {"asked": self.asked}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Continues exactly where `state_dict()` was taken."""
+        self.asked[...] = xp(self.asked).asarray(state["asked"])

@@ -21,8 +21,8 @@ class Pairs:
     """uint8 pictures a (N,H,W,Ca) and b (M,H,W,Cb); if `paired`, N = M and a[i] belongs to b[i].
 
     `sides` are the names of the two, `names` those of their pictures. `palettes`: of a side that shows classes, the
-    colours (K,3) of its classes, which are the only ones it has; else None. Raises DataError when the arrays do not
-    fit together.
+    colours (K,3) of its classes, which are the only ones it has; else None. `tables`: of one whose files hold class
+    numbers, the colours (256,3) of all numbers; else None. Raises DataError when the arrays do not fit together.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Pairs:
     sides: tuple[str, str] = ("A", "B")
     names: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     palettes: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+    tables: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     source: str = ""
     notes: list[str] = field(default_factory=list)
     kind = "pairs"
@@ -77,7 +78,7 @@ class Pairs:
 
     def swapped(self) -> "Pairs":
         """The other direction: a and b exchanged."""
-        both = {field: getattr(self, field)[::-1] for field in ("sides", "names", "palettes")}
+        both = {field: getattr(self, field)[::-1] for field in ("sides", "names", "palettes", "tables")}
         return replace(self, a=self.b, b=self.a, **both)
 
     def domains(self) -> Dataset:

@@ -4,6 +4,8 @@ The same picture often has several names (aliases) or partners. All pairs that s
 whole groups go to one split; which, depends on the pictures alone. No layout is known here. Read next: `sources.py`.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from hashlib import sha256
 
 import numpy as np
@@ -25,6 +27,33 @@ def divide(
 
     Of true pairs, those whose two pictures are one are left out, and so are repeated ones.
     """
+    of_a, of_b = parted([a, b], zip(a, b, strict=True) if paired else [], share, test)
+    if not paired:
+        return of_a, of_b, [f"{len(of_a):,} and {len(of_b):,} pictures are the {_split(test)}"]
+    kept, notes = _distinct(of_a, a, b)
+    return kept, kept, [f"{len(kept):,} pairs are the {_split(test)}", *notes]
+
+
+def part_of_classes(
+    seen: list[bytes], labels: np.ndarray, places: list, share: float, test: bool
+) -> tuple[list[int], list[str]]:
+    """(rows, notes): the test split of labelled pictures, or the rest; one place in several classes goes to one split.
+
+    Pictures that are in several classes are left out.
+    """
+    first: dict = {}
+    links = [(first.setdefault(place, mark), mark) for place, mark in zip(places, seen, strict=True)]
+    (rows,) = parted([seen], links, share, test)
+    classes = defaultdict(set)
+    for mark, label in zip(seen, labels.tolist(), strict=True):
+        classes[mark].add(label)
+    kept = [i for i in rows if len(classes[seen[i]]) == 1]
+    notes = [f"{len(kept):,} pictures are the {_split(test)}"]
+    return kept, notes + [f"{n:,} pictures left out: in several classes" for n in [len(rows) - len(kept)] if n]
+
+
+def parted(sides: list[list[bytes]], links: Iterable[tuple[bytes, bytes]], share: float, test: bool) -> list[list[int]]:
+    """Of each side the rows of the test split, or of the rest; linked marks are of one group, a group of one split."""
     parent: dict[bytes, bytes] = {}
 
     def group(mark: bytes) -> bytes:
@@ -32,18 +61,13 @@ def divide(
             parent[mark] = mark = parent[parent[mark]]
         return mark
 
-    if paired:
-        for first, second in zip(a, b, strict=True):
-            low, high = sorted((group(first), group(second)))
-            parent[high] = low
+    for first, second in links:
+        low, high = sorted((group(first), group(second)))
+        parent[high] = low
     # Hashed once more: the smallest mark of a large group is small, and would put large groups first.
-    groups = sorted({group(mark) for mark in a + b}, key=lambda mark: sha256(mark).digest())
+    groups = sorted({group(mark) for side in sides for mark in side}, key=lambda mark: sha256(mark).digest())
     held = set(groups[: round(share * len(groups))])
-    of_a, of_b = ([i for i, mark in enumerate(side) if (group(mark) in held) == test] for side in (a, b))
-    if not paired:
-        return of_a, of_b, [f"{len(of_a):,} and {len(of_b):,} pictures are the {_split(test)}"]
-    kept, notes = _distinct(of_a, a, b)
-    return kept, kept, [f"{len(kept):,} pairs are the {_split(test)}", *notes]
+    return [[i for i, mark in enumerate(side) if (group(mark) in held) == test] for side in sides]
 
 
 def _split(test: bool) -> str:

@@ -31,11 +31,14 @@ Files = dict[str, File]  # by what two partners have in common: the name without
 
 @dataclass(frozen=True)
 class Layout:
-    """The files (of a, of b) in each split, "" if there are no splits; side by side, both are the same."""
+    """The files (of a, of b) in each split, "" if there are no splits; side by side, both are the same.
+
+    Of more sources than two, which are no pairs, the files of each.
+    """
 
     path: Path
-    sides: tuple[str, str]
-    splits: dict[str, tuple[Files, Files]]
+    sides: tuple[str, ...]
+    splits: dict[str, tuple[Files, ...]]
     joined: bool = False  # side by side in one picture
     heaps: bool = False  # no true pairs, whatever the names
     loose: int = 0  # pictures that lie in neither side
@@ -72,15 +75,17 @@ def of_one(path: Path, names: list[File]) -> Layout:
     return Layout(path, names, both, heaps=suffixed and "" not in sides, loose=loose)
 
 
-def of_two(paths: list[Path], names: list[list[File]]) -> Layout:
-    """The layout of two sources; DataError if one of them has splits that the other has not."""
+def of_several(paths: list[Path], names: list[list[File]]) -> Layout:
+    """The layout of two sources or more; DataError if one of them has splits that another has not."""
     whole = Path(",".join(map(str, paths)))
     sides = [_splits(unwrapped(_placed(each))) for each in names]
-    if sides[0].keys() != sides[1].keys():
+    if any(side.keys() != sides[0].keys() for side in sides):
         found = " and ".join(listed([split or "no splits" for split in sorted(side)]) for side in sides)
-        raise fault(whole, f"the two differ in their splits: {found}")
-    both = {split: (_files(sides[0][split]), _files(sides[1][split])) for split in sorted(sides[0])}
-    return Layout(whole, (shown(paths[0].stem), shown(paths[1].stem)), both)
+        raise fault(whole, f"they differ in their splits: {found}")
+    stems = [path.stem for path in paths]
+    titles = stems if len({*stems}) == len(stems) else map(str, paths)
+    every = {split: tuple(_files(side[split]) for side in sides) for split in sorted(sides[0])}
+    return Layout(whole, tuple(map(shown, titles)), every)
 
 
 def partners(layout: Layout, split: str, paired: bool | None) -> tuple[list[File], list[File], bool, list[str]]:
@@ -90,15 +95,15 @@ def partners(layout: Layout, split: str, paired: bool | None) -> tuple[list[File
     to ten of them, for files without a partner where others have one, unless `paired` is False.
     """
     a, b = layout.splits[split]
-    common, alone = a.keys() & b.keys(), _in_order(a.keys() ^ b.keys())
+    common, alone = a.keys() & b.keys(), in_order(a.keys() ^ b.keys())
     if not common or (layout.heaps and not paired) or (alone and paired is False):
         if paired:
             raise fault(layout.path, f"no file of a has a partner in b, which was asked for; {UNDERSTOOD}")
-        return [a[stem] for stem in _in_order(a)], [b[stem] for stem in _in_order(b)], False, []
+        return [a[stem] for stem in in_order(a)], [b[stem] for stem in in_order(b)], False, []
     if alone:
         remedy = "add or remove them, or train what needs no partners (cyclegan)"
         raise fault(layout.path, f"{len(alone):,} files without a partner of the same name: {listed(alone)}; {remedy}")
-    stems = _in_order(common)
+    stems = in_order(common)
     notes = [] if layout.joined else [f"{len(stems):,} true pairs, by equal file names"]
     if notes and paired is None and all(stem.isdecimal() for stem in stems):
         notes[0] += ": mere numbers, so train what needs no partners (cyclegan) if they mean nothing"
@@ -157,7 +162,8 @@ def _files(places: Places) -> Files:
     return files
 
 
-def _in_order(stems) -> list[str]:
+def in_order(stems) -> list[str]:
+    """Names in natural order."""
     return sorted(stems, key=lambda stem: natural((stem,)))
 
 

@@ -29,6 +29,7 @@ class Side:
     kept: np.ndarray
     items: np.ndarray
     palette: np.ndarray | None
+    table: np.ndarray | None
     sizes: dict[int, tuple[int, int]]  # (width, height) of each file as stored
     notes: list[str]
 
@@ -39,16 +40,16 @@ class Side:
 
 def read_side(shelf: Shelf, files: list[File], request: Request, classes: bool | None) -> Side:
     """One side; `classes` says whether it is class maps, None recognises them."""
-    kind, colours = maps.kind_of(shelf, files, classes)
+    kind, table = maps.kind_of(shelf, files, classes)
     if kind is maps.NUMBERS:
         request = replace(request, channels=1)
     reading = Reading(shelf, files, request, kind)
     kept, items, notes = reading.run()
     palette = None
     if kind is not PLAIN:
-        items, palette = maps.coloured(items, colours, shelf.path)
+        items, palette = maps.coloured(items, table, shelf.path)
         notes.append(f"class maps of {len(palette)} classes, as colours")
-    return Side(kept, items, palette, reading.sizes, notes)
+    return Side(kept, items, palette, table, reading.sizes, notes)
 
 
 def read_halves(shelf: Shelf, files: list[File], request: Request, classes: list[bool | None]) -> list[Side]:
@@ -59,7 +60,7 @@ def read_halves(shelf: Shelf, files: list[File], request: Request, classes: list
     sides = []
     for half, shows_classes in zip(np.split(items, 2, axis=-1), classes, strict=True):  # (N,H,W,2C) -> 2 (N,H,W,C)
         half, palette = maps.coloured(half, None, shelf.path) if shows_classes else (half, None)
-        sides.append(Side(kept, np.ascontiguousarray(half), palette, reading.sizes, notes))
+        sides.append(Side(kept, np.ascontiguousarray(half), palette, None, reading.sizes, notes))
     return sides
 
 

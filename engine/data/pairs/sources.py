@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inachus.engine.data.bounded import NoSplit, fault, shown
-from inachus.engine.data.dataset import Request
+from inachus.engine.data.dataset import SHARE, Request
 from inachus.engine.data.pairs import layouts, shapes
 from inachus.engine.data.pairs.dataset import Pairs
 from inachus.engine.data.pairs.heldout import divide, marks
@@ -37,7 +37,7 @@ class Wish:
         rules = {
             "direction": (self.direction in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
             "maps": (self.maps is None or self.maps in MAPS, "a, b, ab, or empty for no class maps"),
-            "hold_out": (0 <= self.hold_out < 1, "a share, at least 0 and below 1"),
+            "hold_out": (0 <= self.hold_out < 1, SHARE),
         }
         wrong = [f"{name}={getattr(self, name)!r} must be {rule}" for name, (fits, rule) in rules.items() if not fits]
         if wrong:
@@ -99,6 +99,8 @@ def _described(pairs: Pairs) -> str:
 def _places(name: str) -> list[Path]:
     """The one or two sources that are meant; a folder of nothing but one or two zips means these."""
     paths = [resolved(part) for part in parts_of(name)]
+    if len(paths) > 2:
+        raise UsageError(f"'{shown(name)}' are {len(paths)} sources, and pairs have two sides; stargan takes them all")
     if len(paths) == 1 and paths[0].is_dir():
         inside = [path for path in paths[0].iterdir() if not path.name.startswith(".")]
         zips = [path for path in inside if path.suffix.lower() == ".zip"]
@@ -119,7 +121,7 @@ def _opened(stack: ExitStack, paths: list[Path]) -> tuple[list[Shelf], Layout]:
     """The shelves of a and b, which may be one, and what lies in them."""
     shelves = [stack.enter_context(open_shelf(path)) for path in paths]
     names = [shelf.names for shelf in shelves]
-    layout = layouts.of_two(paths, names) if len(paths) == 2 else layouts.of_one(paths[0], names[0])
+    layout = layouts.of_several(paths, names) if len(paths) == 2 else layouts.of_one(paths[0], names[0])
     return [shelves[0], shelves[-1]], layout
 
 
@@ -140,9 +142,9 @@ def _read(paths: list[Path], wish: Wish) -> Pairs:
     else:
         notes += [f"{name}: {note}" for name, side in zip(layout.sides, sides, strict=True) for note in side.notes]
     read = tuple([shown("/".join(names[i])) for i in side.kept] for names, side in zip(files, sides, strict=True))
-    palettes, where = (a.palette, b.palette), shown(layout.path)
+    palettes, tables, where = (a.palette, b.palette), (a.table, b.table), shown(layout.path)
     name = shown(",".join(path.name for path in paths))
-    return Pairs(name, a.items, b.items, paired, layout.sides, read, palettes, where, notes)
+    return Pairs(name, a.items, b.items, paired, layout.sides, read, palettes, tables, where, notes)
 
 
 def _chosen(layout: Layout, shelves: list[Shelf], wish: Wish) -> tuple[list[list[File]], bool, list[str]]:
