@@ -3,32 +3,19 @@
 if not __name__.startswith("inachus."):
     raise ImportError("import inachus.models, not models: two names would make two different Tensor classes")
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from inachus.models.conditional.cgan import CGAN
-from inachus.models.generation.autoencoder import Autoencoder
-from inachus.models.generation.dcgan import DCGAN
-from inachus.models.generation.gan import GAN
-from inachus.models.translation.completion import Completion
-from inachus.models.translation.cyclegan import CycleGAN
-from inachus.models.translation.discogan import DiscoGAN
-from inachus.models.translation.dualgan import DualGAN
-from inachus.models.translation.pix2pix import Pix2Pix
-from inachus.models.translation.stargan import StarGAN
-from inachus.models.translation.superresolution import SuperResolution
-
-MODELS: dict[str, Any] = {
-    "gan": GAN,
-    "dcgan": DCGAN,
-    "cgan": CGAN,
-    "autoencoder": Autoencoder,
-    "pix2pix": Pix2Pix,
-    "cyclegan": CycleGAN,
-    "discogan": DiscoGAN,
-    "dualgan": DualGAN,
-    "stargan": StarGAN,
-    "superresolution": SuperResolution,
-    "completion": Completion,
-}
+if TYPE_CHECKING:
+    from inachus.models.table import MODELS
 
 __all__ = ["MODELS"]
+
+
+def __getattr__(name: str) -> Any:
+    """MODELS, made when it is first asked for: the command line explains itself before that."""
+    if name != "MODELS":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from inachus.models import table
+
+    globals()["MODELS"] = table.MODELS
+    return table.MODELS

@@ -77,7 +77,7 @@ def painter(args: argparse.Namespace):
     if hasattr(model, "complete"):
         say(f"{name}, step {step:,}: by a network trained for holes")
         return model, model.complete
-    if not semantic.able(model):
+    if not semantic.able(model) or len(model.shape) != 3:
         able = [other for other, cls in MODELS.items() if hasattr(cls, "complete") or semantic.able(cls)]
         raise UsageError(f"{name} fills no holes; runs of these do: {', '.join(able)}")
     say(f"{name}, step {step:,}: by a search of {args.steps:,} steps from {args.starts:,} codes for each picture")

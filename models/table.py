@@ -1,0 +1,29 @@
+"""The table of all models. `from inachus.models import MODELS` gives it."""
+
+from typing import Any
+
+from inachus.models.conditional.cgan import CGAN
+from inachus.models.generation.autoencoder import Autoencoder
+from inachus.models.generation.dcgan import DCGAN
+from inachus.models.generation.gan import GAN
+from inachus.models.translation.completion import Completion
+from inachus.models.translation.cyclegan import CycleGAN
+from inachus.models.translation.discogan import DiscoGAN
+from inachus.models.translation.dualgan import DualGAN
+from inachus.models.translation.pix2pix import Pix2Pix
+from inachus.models.translation.stargan import StarGAN
+from inachus.models.translation.superresolution import SuperResolution
+
+MODELS: dict[str, Any] = {
+    "gan": GAN,
+    "dcgan": DCGAN,
+    "cgan": CGAN,
+    "autoencoder": Autoencoder,
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
+    "discogan": DiscoGAN,
+    "dualgan": DualGAN,
+    "stargan": StarGAN,
+    "superresolution": SuperResolution,
+    "completion": Completion,
+}
