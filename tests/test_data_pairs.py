@@ -220,5 +220,5 @@ def test_striped_animals_stand_where_chestnut_ones_do():
 def test_drawn_pairs_are_domains_for_models_of_one_data_set(name, sides, monkeypatch):
     dataset = load(name, limit=3, size=16)
     assert (dataset.classes, dataset.labels.tolist(), dataset.shape) == (sides, [0, 0, 0, 1, 1, 1], (16, 16, 3))
-    monkeypatch.setattr("inachus.engine.data.pairs.shape.COUNTS", {"train": 4, "test": 2})
+    monkeypatch.setattr("inachus.engine.data.pairs.shapes.COUNTS", {"train": 4, "test": 2})
     assert check(name) == []

@@ -31,9 +31,7 @@ def add(commands) -> None:
     where.add_argument("--hole", metavar="X,Y,W,H", help="a rectangle, in pixels of the run's size")
     p.add_argument("--steps", type=int, default=300, help="of a GAN: steps of the search (300)")
     p.add_argument("--starts", type=int, default=8, help="of a GAN: codes it begins with, of which the best stays (8)")
-    p.add_argument(
-        "--blend", action="store_true", help="Poisson blending: no seam, at the price of the painted colours"
-    )
+    p.add_argument("--blend", action="store_true", help="of a GAN: Poisson blending, no seam but other colours")
     add_sampling(p)
     p.set_defaults(run=run)
 
@@ -57,8 +55,7 @@ def run(args: argparse.Namespace) -> None:
     for i in range(0, len(kept), TOGETHER):
         part = slice(i, i + TOGETHER)
         x, holes = normalised(pictures[part]), masks[part]
-        made = paint(x, holes)
-        made = blended(x, made, holes) if args.blend else made
+        made = blended(x, paint(x, holes), holes) if args.blend else paint(x, holes)
         pixels = np.rint((made.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
         for number, picture in zip(kept[part], np.where(holes > 0, pixels, pictures[part]), strict=True):
             write_file(targets[number], png(picture))
@@ -75,6 +72,8 @@ def painter(args: argparse.Namespace):
     model, options, step = opened(args)
     name = options["model"]
     if hasattr(model, "complete"):
+        if args.blend:
+            raise UsageError(f"{name} meets the border of the hole by itself: leave out --blend")
         say(f"{name}, step {step:,}: by a network trained for holes")
         return model, model.complete
     if not semantic.able(model) or len(model.shape) != 3:
@@ -82,7 +81,7 @@ def painter(args: argparse.Namespace):
         raise UsageError(f"{name} fills no holes; runs of these do: {', '.join(able)}")
     say(f"{name}, step {step:,}: by a search of {args.steps:,} steps from {args.starts:,} codes for each picture")
     how = {"steps": args.steps, "starts": args.starts, "seed": args.seed}
-    return model, lambda x, masks: semantic.complete(model, x, masks, **how)
+    return model, lambda x, masks: semantic.paint(model, x, masks, **how)
 
 
 def given(args: argparse.Namespace, shape: tuple[int, ...]):

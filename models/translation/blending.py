@@ -13,7 +13,8 @@ ENOUGH = 1e-6  # of the first residual
 def blended(x: np.ndarray, painted: np.ndarray, masks: np.ndarray, most: int = 1000) -> np.ndarray:
     """float32 (N, H, W, C): x where masks (N, H, W, 1) are 0; elsewhere the Laplacian of `painted`, met at the border.
 
-    At the picture's own border nothing is prescribed. A hole without any known pixel beside it keeps what was painted.
+    `painted` goes on outside the hole, as G(z) does: the differences across the border are its own. At the picture's
+    own border nothing is prescribed. A hole without any known pixel beside it keeps what was painted.
     """
     hole = masks > 0
     start = np.where(hole, painted, x).astype(np.float64)

@@ -27,17 +27,17 @@ def able(model: Any) -> bool:
     return hasattr(model, "noise") and hasattr(model, "d_loss") and not model.conditional
 
 
-def complete(
+def paint(
     model: Any,
     x: np.ndarray,
     masks: np.ndarray,
     *,
     steps: int = 300,
     starts: int = 8,
-    realism: float = 0.003,
+    realism: float = 0.001,
     seed: int = 0,
 ) -> np.ndarray:
-    """x, float32 (N, H, W, C), where masks (N, H, W, 1) are 0, and the best G(z) where they are 1.
+    """The best G(z), whole, for each of x, float32 (N, H, W, C), around the holes, where masks (N, H, W, 1) are 1.
 
     Each picture gets `starts` codes; `realism` is the weight of -log D(G(z)).
     """
@@ -48,7 +48,7 @@ def complete(
         z, costs = z.reshape(-1, starts, z.shape[1]), costs.reshape(-1, starts)  # (n starts, Z) -> (n, starts, Z)
         chosen = z[np.arange(len(z)), costs.argmin(axis=1)]
         made.append(model.sample(len(chosen), z=constant(chosen)))
-    return np.where(masks > 0, np.concatenate(made), x)
+    return np.concatenate(made)
 
 
 def search(
