@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.model is None:
         for name, cls in MODELS.items():
-            print(f"{name:14}{_paper(cls)}")
+            print(f"{name:16}{_paper(cls)}")
         return
     if args.model not in MODELS:
         raise UsageError(f"unknown model '{args.model}'{nearest(args.model, MODELS)}")
