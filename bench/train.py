@@ -1,7 +1,8 @@
 """Whole training steps of this engine beside PyTorch, alternating in one run: `python bench/train.py`.
 
-Both sides take the same step: G once, D on real and on the detached fake, Adam, then G through a frozen D, Adam. They
-take turns, so that a busy machine slows both, and medians and their ratios count. Without PyTorch only our side runs.
+Both sides take the same step: G once, D on real and on the detached fake, Adam, then G through a frozen D, Adam (for
+pix2pix and CycleGAN see `cases/translators.py`). They take turns, so that a busy machine slows both, and medians and
+their ratios count. Without PyTorch only our side runs.
 
 On the CPU a turn is a few steps, of which the first, which wakes threads and fills caches, does not count; peak memory
 is of a process that does nothing else (`--alone`). With `--device cuda` a turn is many steps, queued without waiting,
@@ -24,18 +25,22 @@ import numpy as np
 from cases.pytorch import Training
 from cases.steps import LATE, finish, model_and_batch, peak_memory, use_torch_precision
 from cases.steps import SIDES as DEVICE_SIDES
+from cases.translators import STEPS
 from measure.record import clocks, environment, save
 
 from inachus.kernels import DEVICES, HOSTS, cores, host, use, use_host
 
-# name: (model, settings, shape, batch)
+PAPER = {"mask": False, "cycle": 10.0, "identity": 0.5, "through": 0}  # CycleGAN as published
+# name: (model, settings, shape, or shapes of both sides, batch)
 CASES = {
     "gan": ("gan", {}, (28, 28, 1), 64),
     "dcgan-32": ("dcgan", {"width": 64}, (32, 32, 3), 64),
     "dcgan-64": ("dcgan", {"width": 64}, (64, 64, 3), 32),
     "toy": ("dcgan", {"width": 2}, (32, 32, 1), 2),
+    "pix2pix-256": ("pix2pix", {"width": 64}, ((256, 256, 3),) * 2, 1),
+    "cyclegan-128": ("cyclegan", PAPER | {"width": 64, "blocks": 6}, ((128, 128, 3),) * 2, 1),
 }
-ON_HOST = ("gan", "dcgan-32", "dcgan-64")
+ON_HOST = ("gan", "dcgan-32", "dcgan-64", "pix2pix-256", "cyclegan-128")
 ON_DEVICE = ("dcgan-64:128", "dcgan-64:64", "gan")
 TURN = 3  # steps that count in each turn on the CPU
 READ = 50  # steps between two readings of the losses on a device
@@ -58,7 +63,9 @@ def ours(case: str):
 
 def torchs(case: str, channels_last: bool):
     """The same step in PyTorch eager."""
-    training = Training(*settings_of(case), channels_last=channels_last)
+    name, *rest = settings_of(case)
+    layout = {"channels_last": channels_last}
+    training = STEPS[name](*rest, **layout) if name in STEPS else Training(name, *rest, **layout)
     return lambda: [value.item() for value in training.step()]
 
 

@@ -148,6 +148,24 @@ def test_whole_steps_are_measured_on_a_device(tmp_path):
         assert "notes" not in row[side]  # it was captured
 
 
+@pytest.mark.parametrize("name, settings", [
+    ("pix2pix", {"width": 4, "dropout": 0.0}), ("cyclegan", {"width": 4, "blocks": 1, "pool": 0})
+])
+def test_the_step_of_a_translator_beside_ours_is_the_same(bench, name, settings):
+    torch = pytest.importorskip("torch")
+    settings |= bench("train").PAPER if name == "cyclegan" else {}
+    model, batch = bench("cases.steps").model_and_batch(name, settings, ((32, 32, 3),) * 2, 2)
+    twin = bench("cases.translators").STEPS[name](settings, ((32, 32, 3),) * 2, 2)
+    for part, network in twin.networks.items():
+        for ours, theirs in zip(getattr(model, part).parameters(), network.parameters(), strict=True):
+            weight = torch.tensor(ours.numpy())
+            theirs.data.copy_(weight.permute(3, 2, 0, 1) if weight.ndim == 4 else weight)
+    twin.a, twin.b = (torch.tensor(side).permute(0, 3, 1, 2) for side in (batch.a, batch.b))
+    for _ in range(3):
+        ours, theirs = list(model.step(batch).values()), [value.item() for value in twin.step()]
+        np.testing.assert_allclose(ours[: len(theirs)], theirs, rtol=1e-4)
+
+
 # --- what it reports ---------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,9 @@ from functools import partial
 
 import numpy as np
 from cases.pytorch import Training
+from cases.translators import STEPS
 
-from inachus.engine.data import Batch
+from inachus.engine.data import Batch, PairBatch
 from inachus.engine.training.state import counters, set_counters
 from inachus.kernels import home, selected
 from inachus.kernels.steps import Stepper
@@ -20,10 +21,12 @@ from inachus.models import MODELS
 
 def model_and_batch(name, settings, shape, batch):
     """A model without the average of weights, which PyTorch's side lacks, and a batch of noise on the host."""
-    cls = MODELS[name]
+    cls, rng = MODELS[name], np.random.default_rng(0)
     model = cls(shape, 0, 0, cls.Settings(**settings))
+    if name in STEPS:
+        return model, PairBatch(*(rng.standard_normal((batch, *side), dtype=np.float32) for side in shape))
     model.average.update = lambda: None
-    return model, Batch(np.random.default_rng(0).standard_normal((batch, *shape), dtype=np.float32))
+    return model, Batch(rng.standard_normal((batch, *shape), dtype=np.float32))
 
 
 class Ours:

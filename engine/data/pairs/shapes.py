@@ -34,7 +34,7 @@ SKY, MEADOW, STEM, SUN = (206, 232, 246), (150, 198, 116), (62, 140, 72), (252, 
 WING, WING_SPOT, BODY = (240, 132, 44), (58, 104, 196), (92, 60, 48)
 PETAL, HEART = (232, 96, 140), (250, 206, 80)
 CAP, DOT, STALK = (212, 58, 50), (252, 240, 232), (244, 226, 198)
-STRIPE = np.array([(0, -1.5), (0.1, -1.5), (0.3, 0), (0.1, 1.5), (0, 1.5), (0.18, 0)])  # (6,2): bent
+STRIPE = np.array([(0, -1.5), (0.2, -1.5), (0.6, 0), (0.2, 1.5), (0, 1.5), (0.36, 0)])  # (6,2): bent
 CHESTNUT, MANE, WHITE, BLACK = (168, 98, 52), (84, 46, 30), (246, 244, 238), (34, 32, 38)
 
 
@@ -157,7 +157,7 @@ def _animal(u: np.ndarray, side: int, coat: Colour, mane: Colour, *, striped: bo
     mask, coats = Image.new("L", (side, side)), Image.new("RGB", (side, side), coat)
     _fill(ImageDraw.Draw(mask), _moved([(polygon, 255) for polygon in body], *pose), side)
     if striped:
-        bands = [(STRIPE + shift, BLACK) for shift in np.linspace((-1.5, 0), (1.5, 0), 13)]
+        bands = [(STRIPE + shift, BLACK) for shift in np.linspace((-1.5, 0), (1.5, 0), 7)]
         _fill(ImageDraw.Draw(coats), _moved(bands, *pose), side)
     image.paste(coats, mask=mask)
     eyes = [(_ellipse(*eye, 0.09, 0.09), WHITE), (_ellipse(*eye, 0.05, 0.05), INK)]
