@@ -110,6 +110,14 @@ def test_skipping_bad_pictures(tmp_path):
     refused(folder, "3 of 40 pictures unreadable, more than 5%", on_bad="skip")
 
 
+def test_one_bad_picture_of_a_few_is_skipped(tmp_path):
+    folder = write_tree(tmp_path / "set", [f"{i}.png" for i in range(4)])
+    (folder / "3.png").write_bytes(b"")
+    assert len(load(folder, on_bad="skip")) == 3
+    (folder / "2.png").write_bytes(b"")
+    refused(folder, "2 of 4 pictures unreadable", on_bad="skip")
+
+
 # --- zips and folders --------------------------------------------------------------------------------------
 
 

@@ -192,7 +192,11 @@ def test_pairs_of_different_proportions_or_sizes(tmp_path):
     folder = write_tree(tmp_path / "set", ["A/1.png", "A/2.png", "B/1.png"])
     write_tree(folder, ["B/2.png"], size=(9, 8))
     with pytest.raises(DataError, match=r"1 pairs whose pictures differ in proportions: A/2\.png \(8x8, 9x8\)"):
-        load_pairs(folder, size=8, **ALL)
+        load_pairs(folder, size=8, paired=True, **ALL)
+    for paired in (False, None):
+        heaps = load_pairs(folder, size=8, paired=paired, **ALL)
+        assert not heaps.paired and len(heaps.a) == len(heaps.b) == 2
+        assert "equal file names, but no true pairs: proportions differ" in heaps.notes
     write_tree(folder, ["B/1.png", "B/2.png"], size=(16, 16))
     with pytest.raises(DataError, match="differ in size: 8x8 and 16x16; pass a size"):
         load_pairs(folder, **ALL)

@@ -99,12 +99,10 @@ class Translation:
         torch.manual_seed(0)
         self.networks = {name: net.to(memory_format=layout) for name, net in self.build(*shape).items()}
         for net in self.networks.values():
-            for name, p in net.named_parameters():
+            for p in net.parameters():
                 if p.ndim == 4:
                     torch.nn.init.normal_(p, 0.0, 0.02)
-        self.a, self.b = (
-            torch.randn(batch, c, h, w).contiguous(memory_format=layout) for h, w, c in shape
-        )
+        self.a, self.b = (torch.randn(batch, c, h, w).contiguous(memory_format=layout) for h, w, c in shape)
         self.g, self.d = (self.adam([n for name, n in self.networks.items() if name[0] == kind]) for kind in "GD")
 
     def adam(self, networks):

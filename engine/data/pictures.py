@@ -31,7 +31,7 @@ SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
 OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")  # absolute, or with a `..`
 MAX_ENTRIES = 1_000_000
 MAX_FILE = 2**28  # bytes of one picture file
-MAX_BAD_SHARE = 0.05  # on_bad="skip" forgives no more
+MAX_BAD_SHARE = 0.05  # on_bad="skip" forgives one picture, and no more than this share
 LISTED = 10
 FEW = 20  # one in so many pictures may be enlarged to the size of the others
 
@@ -208,7 +208,7 @@ class Reading:
             return None
 
     def _judge(self, good: int) -> None:
-        if len(self.bad) > MAX_BAD_SHARE * len(self.names) or not good:
+        if len(self.bad) > max(1, MAX_BAD_SHARE * len(self.names)) or not good:
             share = f"{len(self.bad)} of {len(self.names)} pictures unreadable, more than {MAX_BAD_SHARE:.0%}"
             raise fault(self.shelf.path, f"{share}; first: {self.bad[0]}")
 

@@ -22,6 +22,10 @@ from inachus.engine.data.pictures import PLAIN, Kind, Reading, Shelf
 from inachus.engine.errors import DataError
 
 
+class Disproportion(DataError):
+    """Pictures of equal names that cannot show the same part of a scene."""
+
+
 @dataclass
 class Side:
     """One side as read: the numbers of the files that could be, their pictures (N,H,W,C), what `Pairs` says of them."""
@@ -65,13 +69,17 @@ def read_halves(shelf: Shelf, files: list[File], request: Request, classes: list
 
 
 def together(path: Path, files: list[File], sides: list[Side]) -> list[Side]:
-    """True pairs alone: those of which both could be read. DataError, with up to ten names, where shapes disagree."""
+    """True pairs alone: those of which both could be read.
+
+    With up to ten names, Disproportion where proportions disagree; DataError where sizes do.
+    """
     a, b = sides
     both = np.intersect1d(a.kept, b.kept)
     sizes = {i: (*a.sizes[i], *b.sizes[i]) for i in both.tolist()}
     odd = [f"{'/'.join(files[i])} ({w}x{h}, {v}x{g})" for i, (w, h, v, g) in sizes.items() if w * g != v * h]
     if odd:
-        raise fault(path, f"{len(odd):,} pairs whose pictures differ in proportions: {listed(odd)}; cut them alike")
+        reason = f"{len(odd):,} pairs whose pictures differ in proportions: {listed(odd)}; cut them alike"
+        raise fault(path, reason, Disproportion)
     if a.items.shape[1:3] != b.items.shape[1:3]:
         found = " and ".join("{1}x{0}".format(*side.items.shape[1:3]) for side in sides)
         raise fault(path, f"the two sides differ in size: {found}; pass a size, for instance --set size=64")

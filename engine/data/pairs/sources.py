@@ -14,7 +14,7 @@ from inachus.engine.data.pairs import layouts, shapes
 from inachus.engine.data.pairs.dataset import Pairs
 from inachus.engine.data.pairs.heldout import divide, marks
 from inachus.engine.data.pairs.layouts import File, Layout
-from inachus.engine.data.pairs.sides import check_halves, read_halves, read_side, together
+from inachus.engine.data.pairs.sides import Disproportion, check_halves, read_halves, read_side, together
 from inachus.engine.data.pictures import ENDINGS, Shelf, natural, open_shelf
 from inachus.engine.data.sources import SOURCES, parts_of, resolved
 from inachus.engine.errors import UsageError
@@ -135,7 +135,12 @@ def _read(paths: list[Path], wish: Wish) -> Pairs:
             each = zip(shelves, files, wish.classes, strict=True)
             sides = [read_side(shelf, side, wish.request, classes) for shelf, side, classes in each]
     if paired:
-        sides = together(layout.path, files[0], sides)
+        try:
+            sides = together(layout.path, files[0], sides)
+        except Disproportion:
+            if wish.paired:
+                raise
+            paired, notes = False, [*notes[1:], "equal file names, but no true pairs: proportions differ"]
     a, b = sides
     if layout.joined:
         notes += a.notes
