@@ -4,8 +4,16 @@ from typing import Any
 
 from inachus.models.conditional.cgan import CGAN
 from inachus.models.generation.autoencoder import Autoencoder
+from inachus.models.generation.began import BEGAN
 from inachus.models.generation.dcgan import DCGAN
+from inachus.models.generation.dragan import DRAGAN
 from inachus.models.generation.gan import GAN
+from inachus.models.generation.hinge import HingeGAN
+from inachus.models.generation.lsgan import LSGAN
+from inachus.models.generation.nsgan import NSGAN
+from inachus.models.generation.vae import VAE
+from inachus.models.generation.wgan import WGAN
+from inachus.models.generation.wgangp import WGANGP
 from inachus.models.translation.completion import Completion
 from inachus.models.translation.cyclegan import CycleGAN
 from inachus.models.translation.discogan import DiscoGAN
@@ -18,7 +26,15 @@ MODELS: dict[str, Any] = {
     "gan": GAN,
     "dcgan": DCGAN,
     "cgan": CGAN,
+    "nsgan": NSGAN,
+    "lsgan": LSGAN,
+    "hinge": HingeGAN,
+    "wgan": WGAN,
+    "wgangp": WGANGP,
+    "dragan": DRAGAN,
+    "began": BEGAN,
     "autoencoder": Autoencoder,
+    "vae": VAE,
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
     "discogan": DiscoGAN,

@@ -182,13 +182,17 @@ def test_k_discriminator_steps_for_one_of_the_generator(name):
 @every_gan
 @pytest.mark.parametrize("pairs", [["loss=minimax"], ["prior=uniform"], ["z=3"], ["ema=0"]], ids=str)
 def test_the_settings_are_obeyed(name, pairs):
+    if pairs == ["loss=minimax"] and not hasattr(MODELS[name].Settings, "loss"):
+        with pytest.raises(UsageError, match="unknown setting 'loss'"):
+            made(name, *pairs)
+        return
     model, values = trained(made(name, *pairs))
     assert np.isfinite(list(values.values())).all()
     z = model.noise(500, Generator(0)).numpy()
     assert z.shape == (500, model.settings.z)
     if model.settings.prior == "uniform":
         assert -1 <= z.min() < -0.9 and 0.9 < z.max() < 1
-    if model.settings.loss == "minimax":
+    if pairs == ["loss=minimax"]:
         assert values["g_loss"] < 0
     if model.settings.ema == 0:
         assert same(weights(model.G), weights(model.average.network))

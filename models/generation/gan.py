@@ -23,16 +23,23 @@ from inachus.models.settings import Pictures, setting
 
 
 @dataclass
-class Settings(Pictures):
-    """What `--set` can change."""
+class Common(Pictures):
+    """The settings of every adversarial model, whatever its loss."""
 
     z: int = setting(100, "size of the noise", low=1, high=4096)
     prior: str = setting("normal", "distribution of the noise: N(0,1) or U(-1,1)", ("normal", "uniform"))
     k: int = setting(1, "discriminator steps for each generator step", low=1, high=100)
-    loss: str = setting("non-saturating", "what the generator minimises", ("non-saturating", "minimax"))
     lr: float = setting(2e-4, "learning rate of both networks", low=0)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
+    beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.9999)
     ema: float = setting(0.999, "decay of the generator's average, which makes the samples", low=0, high=1)
+
+
+@dataclass
+class Settings(Common):
+    """What `--set` can change."""
+
+    loss: str = setting("non-saturating", "what the generator minimises", ("non-saturating", "minimax"))
 
 
 class GAN:
@@ -52,7 +59,7 @@ class GAN:
         self.G, self.D = self.networks()
         for name, network in (("G", self.G), ("D", self.D)):
             network.initialize(self.rng.spawn(name), *self.initialisers())
-        betas = self.settings.beta1, 0.999
+        betas = self.settings.beta1, self.settings.beta2
         self.g_optimizer = Adam(self.G.parameters(), self.settings.lr, betas)
         self.d_optimizer = Adam(self.D.parameters(), self.settings.lr, betas)
         self.average = EMA(self.G, self.settings.ema)
@@ -78,17 +85,25 @@ class GAN:
             with no_grad(i < k - 1):  # only the last fake is differentiated
                 fake = self.G(self.noise(len(items), self.rng), *given)
             s_real, s_fake = self.D(real, *given), self.D(fake.detach(), *given)
-            d_loss = self.d_loss(s_real, s_fake)
+            d_loss = self.penalised(self.d_loss(s_real, s_fake), real, fake.detach(), given)
             self.d_optimizer.minimize(d_loss)
         g_loss = self.g_loss(self.D(fake, *given))
         self.g_optimizer.minimize(g_loss)
         self.average.update()
-        values = {"d_loss": d_loss, "g_loss": g_loss, "D(x)": ops.sigmoid(s_real), "D(G(z))": ops.sigmoid(s_fake)}
+        values = {"d_loss": d_loss, "g_loss": g_loss, **self.verdicts(s_real, s_fake)}
         return readings({name: v.data for name, v in values.items()})
 
     def condition(self, labels) -> tuple:
         """What G and D are told besides noise and picture: nothing here."""
         return ()
+
+    def penalised(self, d_loss, real, fake, given):
+        """The discriminator's loss with what holds D back: nothing here, a gradient's length in `wgangp.py`."""
+        return d_loss
+
+    def verdicts(self, s_real, s_fake):
+        """What a log shows of D's outputs: the probabilities that it gives to real pictures and to fakes."""
+        return {"D(x)": ops.sigmoid(s_real), "D(G(z))": ops.sigmoid(s_fake)}
 
     def d_loss(self, s_real, s_fake):
         """-E log D(x) - E log(1 - D(G(z)))."""

@@ -1,0 +1,49 @@
+"""WGAN-GP (Gulrajani et al. 2017): a critic as steep as 1 between real and fake, by a penalty on its gradient.
+
+"Improved training of Wasserstein GANs", algorithm 1 and eq. 3: the penalty is differentiated a second time. The step is
+in `gan.py`, the networks are those of `nsgan.py`, without batch norm in D, which would tie the pictures of a batch
+together. For points the penalty weighs 0.1, as in the authors' toy.
+"""
+
+from dataclasses import dataclass
+
+from inachus.engine import constant, losses
+from inachus.models.generation import gan, nsgan
+from inachus.models.settings import setting
+
+
+@dataclass
+class Settings(nsgan.Testbed):
+    """What `--set` can change."""
+
+    k: int = setting(5, "critic steps for each generator step", low=1, high=100)
+    penalty: float = setting(0.0, "weight of the gradient penalty; 0: 10 for pictures, 0.1 for points", low=0)
+    norm: bool = setting(False, "batch norm in D, for pictures")
+    lr: float = setting(1e-4, "learning rate of both networks", low=0)
+    beta2: float = setting(0.9, "Adam's beta2", low=0, high=0.9999)
+
+
+class WGANGP(gan.GAN):
+    """min over G, max over D of E D(x) - E D(G(z)) - 10 E (||D'(between x and G(z))|| - 1)^2."""
+
+    Settings = Settings
+    networks, initialisers = nsgan.NSGAN.networks, nsgan.NSGAN.initialisers
+
+    def d_loss(self, s_real, s_fake):
+        """E D(G(z)) - E D(x)."""
+        return s_fake.mean() - s_real.mean()
+
+    def penalised(self, d_loss, real, fake, given):
+        """The loss + 10 E (||D'|| - 1)^2 at random places between real and fake."""
+        weight = self.settings.penalty or (10.0 if len(self.shape) == 3 else 0.1)
+        part = constant(self.rng.uniform((len(real), *[1] * len(self.shape))))
+        between = fake + part * (real - fake)
+        return d_loss + weight * losses.gradient_penalty(lambda x: self.D(x, *given), between)
+
+    def g_loss(self, s_fake):
+        """-E D(G(z))."""
+        return -s_fake.mean()
+
+    def verdicts(self, s_real, s_fake):
+        """How far fakes are from the real (Wasserstein-1, about)."""
+        return {"distance": s_real.mean() - s_fake.mean()}
