@@ -28,7 +28,7 @@ class Pictures:
 
     size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
     channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
-    on_bad: str = setting("stop", "at an unreadable picture; up to 5 % can be skipped", ("stop", "skip"))
+    on_bad: str = setting("stop", "at an unreadable picture; one, or up to 5 %, can be skipped", ("stop", "skip"))
 
 
 @dataclasses.dataclass

@@ -7,7 +7,8 @@ with its hole and a mask of it, and paints; what is known is never touched. The 
 
 Read next: `semantic.py`, completion by a GAN that never saw a hole (`inachus complete` does both).
 
-`inachus train completion --data PICTURES`
+`inachus train completion --data outlines`, then `inachus evaluate`: L1 in the hole 0.102 (nearest training picture by
+what is known 0.181, mean 0.215), but soft: sharpness 0.013 of 0.244.
 """
 
 from dataclasses import dataclass

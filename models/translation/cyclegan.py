@@ -8,9 +8,12 @@ GANs, one for each direction: is the cycle needed?
 Deviations: 64 pixels by default, at half the paper's width. G has a mask by which its input can stay, for instance norm
 forgets what colour it was; since leaving everything as it is then is easy, the cycle weighs 2 and there is no identity
 loss: with the paper's weights and the mask both Gs become the identity. `--set mask=false --set cycle=10 --set
-identity=0.5` is the paper. `discogan.py` and `dualgan.py` are small differences from this file.
+identity=0.5 --set through=0` is the paper. The way back hides in the picture what it needs (the phase of a stripe), so
+after 2,000 steps it no longer teaches the way there, and meets noise. `discogan.py` and `dualgan.py` are small
+differences from this file.
 
-`inachus train cyclegan --data stripes`
+`inachus train cyclegan --data stripes`, then `inachus evaluate`, seed 0: chestnut to striped L1 0.024 (best of copy and
+mean 0.083), striped to chestnut 0.021 (0.083), scored with true pairs that it never saw; half an hour on one core.
 """
 
 from dataclasses import dataclass

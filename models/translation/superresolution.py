@@ -10,7 +10,8 @@ one of what D's inner layers see; the enlarged input is added to what G makes, w
 rates fall; a smaller G, and D without dense layers. As in the paper: `--set skip=off dense=on width=64 blocks=16
 kernel=9 judge=64 crop=96`, each with its own `--set`.
 
-`inachus train superresolution --data PICTURES`
+`inachus train superresolution --data outlines`, then `inachus evaluate`: 24.4 dB, sharpness 0.169 of the truth's 0.184;
+with `--set loss=content` 25.7 dB and 0.134 (bicubic 17.6 dB and 0.001); on CamVid's photographs 25.8 dB (bicubic 24.7).
 """
 
 from collections.abc import Callable
