@@ -54,6 +54,20 @@ def judge_samples(
     return _rounded(result)
 
 
+def distance(
+    train: Dataset, test: Dataset, n: int, say: Callable[[str], None] = lambda text: None
+) -> Callable[[np.ndarray], float]:
+    """What turns n samples into the one number by which trainings are compared: Frechet, for points sliced Wasserstein.
+
+    The real side, at most n items, is prepared once.
+    """
+    if train.kind == "points":
+        return lambda samples: sliced_wasserstein(test.items[:n], samples)
+    judge, _ = chosen_judge(train, test, say)
+    real = judge.features(test.normalised(slice(n)))
+    return lambda samples: frechet(real, judge.features(samples))
+
+
 def chosen_judge(
     train: Dataset, test: Dataset, say: Callable[[str], None] = lambda text: None
 ) -> tuple[classifier.Judge, str]:

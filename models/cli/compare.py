@@ -5,6 +5,7 @@
     DIR/comparison.json   what was asked for, and every score
 
 A second call trains what is not finished, then scores and draws again. It need not be told again what the first was.
+With --losses it compares losses in many trials instead: `study.py`.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import re
 from pathlib import Path
 
 from inachus.engine.errors import CheckpointError, UsageError
-from inachus.models.cli import sample, train
+from inachus.models.cli import sample, study, train
 from inachus.models.cli.evaluate import examiner, in_parts, translated_data
 
 SIDE = 96  # pixels: smaller pictures are enlarged by a whole factor to at least this, room for the scores above them
@@ -32,9 +33,10 @@ KEPT = (
 
 def add(commands) -> None:
     """Adds the command."""
-    p = commands.add_parser("compare", help="train the variants of a model and show what they make of the same inputs")
-    p.add_argument("model", metavar="MODEL", help="a model with variants, such as pix2pix and cyclegan")
+    p = commands.add_parser("compare", help="train the variants of a model, or all losses, and show them side by side")
+    p.add_argument("model", nargs="?", metavar="MODEL", help="a model with variants, such as pix2pix and cyclegan")
     train.add_training(p)
+    study.add(p)
     p.add_argument("--out", type=Path, metavar="DIR", help="runs and comparison (runs/compare-MODEL-DATA)")
     p.add_argument("--n", type=int, help="test pictures that are scored (all)")
     p.set_defaults(run=run, evaluate_every=None)
@@ -42,6 +44,12 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, scores and draws; returns 0, or 128 plus the number of the signal that ended a training."""
+    if args.losses:
+        if args.model:
+            raise UsageError(f"either {args.model} or --losses")
+        return study.run(args)
+    if not args.model:
+        raise UsageError("which model? one with variants, such as pix2pix; or --losses all")
     if args.n is not None and args.n < 1:
         raise UsageError(f"--n must be at least 1, not {args.n}")
     cls = _with_variants(args.model)

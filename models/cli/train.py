@@ -51,6 +51,7 @@ def add_training(p: argparse.ArgumentParser) -> None:
 
 
 LEAST = {"steps": 1, "batch": 1, "seed": 0, "sample_every": 1, "save_every": 1, "evaluate_every": 0}
+SCORED = 2_000  # samples of a score
 SCHEDULE = {"sample_every": 250, "save_every": 500, "evaluate_every": 0}
 
 
@@ -217,7 +218,7 @@ def trained(model, dataset, directory: Path, options: dict, capture: bool = True
     if options["evaluate_every"]:
         plan.score_every = options["evaluate_every"]
         plan.score_name = "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"
-        plan.score = _score(options, plan.score_name)
+        plan.score = _score(options)
     say(f"{options['model']} on {dataset.source}; run directory {directory}")
     for note in dataset.notes:
         say(note)
@@ -241,9 +242,9 @@ def _shortage(error: MemoryError, options: dict, fixed: int) -> Exception:
     return ResourceError(f"{options['model']}, batch {options['batch']}: {shortage(error, fixed, options['batch'])}")
 
 
-def _score(options: dict, name: str):
-    """The distance `name` of 2,000 samples, with the judge of the data."""
-    from inachus.engine.evaluation.judgement import judge_samples
+def _score(options: dict):
+    """The distance of 2,000 samples, on features of the judge of the data."""
+    from inachus.engine.evaluation.judgement import distance
     from inachus.models import MODELS
     from inachus.models.cli.evaluate import splits
     from inachus.models.runs import load_data
@@ -251,7 +252,8 @@ def _score(options: dict, name: str):
     cls = MODELS[options["model"]]
     settings = cls.Settings(**options["settings"])
     train, test = splits(lambda split: load_data(cls, options["data"], settings, split))
-    return lambda model: judge_samples(model.sample(2000, seed=1), train, test, say=say)[name]
+    measure = distance(train, test, SCORED, say)
+    return lambda model: measure(model.sample(SCORED, seed=1))
 
 
 def _description(options: dict, model, dataset) -> str:

@@ -64,8 +64,12 @@ def of_one(path: Path, names: list[File]) -> Layout:
     if sides == [""]:
         both = {split: (files, files) for split in splits if (files := _files(cells[split, ""]))}
         return Layout(path, ("A", "B"), both, joined=True, loose=loose)
-    lacking = [split + side if suffixed else f"{split}/{side}" for split in splits for side in sides
-               if (split, side) not in cells]
+    lacking = [
+        split + side if suffixed else f"{split}/{side}"
+        for split in splits
+        for side in sides
+        if (split, side) not in cells
+    ]
     if len(sides) != 2:
         raise fault(path, f"no pairs in it: it holds {listed(sides)}, not two folders; {UNDERSTOOD}")
     if lacking:
