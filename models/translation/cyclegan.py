@@ -14,6 +14,7 @@ differences from this file.
 
 `inachus train cyclegan --data stripes`, then `inachus evaluate`, seed 0: chestnut to striped L1 0.024 (best of copy and
 mean 0.083), striped to chestnut 0.021 (0.083), scored with true pairs that it never saw; half an hour on one core.
+OpenMoji's lines to colour 0.063 (copy 0.071), and back 0.029 (0.071).
 """
 
 from dataclasses import dataclass
