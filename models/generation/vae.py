@@ -61,8 +61,9 @@ class VAE:
         z = mean + ops.exp(0.5 * spread) * constant(self.rng.normal(mean.shape))
         error = self.error(self.decoder(z), x)
         divergence = 0.5 * (ops.exp(spread) + ops.square(mean) - 1.0 - spread).sum() * (1.0 / len(x))
-        self.optimizer.minimize(error + divergence)
-        values = {"loss": error + divergence, "error": error, "KL": divergence}
+        loss = error + divergence
+        self.optimizer.minimize(loss)
+        values = {"loss": loss, "error": error, "KL": divergence}
         return readings({name: v.data for name, v in values.items()})
 
     def encode(self, x):

@@ -1,14 +1,14 @@
 """WGAN-GP (Gulrajani et al. 2017): a critic as steep as 1 between real and fake, by a penalty on its gradient.
 
 "Improved training of Wasserstein GANs", algorithm 1 and eq. 3: the penalty is differentiated a second time. The step is
-in `gan.py`, the networks are those of `nsgan.py`, without batch norm in D, which would tie the pictures of a batch
-together. For points the penalty weighs 0.1, as in the authors' toy.
+in `gan.py`, the losses are those of `wgan.py`, the networks those of `nsgan.py`, without batch norm in D, which would
+tie the pictures of a batch together. For points the penalty weighs 0.1, as in the authors' toy.
 """
 
 from dataclasses import dataclass
 
 from inachus.engine import constant, losses
-from inachus.models.generation import gan, nsgan
+from inachus.models.generation import gan, nsgan, wgan
 from inachus.models.settings import setting
 
 
@@ -28,10 +28,7 @@ class WGANGP(gan.GAN):
 
     Settings = Settings
     networks, initialisers = nsgan.NSGAN.networks, nsgan.NSGAN.initialisers
-
-    def d_loss(self, s_real, s_fake):
-        """E D(G(z)) - E D(x)."""
-        return s_fake.mean() - s_real.mean()
+    d_loss, g_loss, verdicts = wgan.WGAN.d_loss, wgan.WGAN.g_loss, wgan.WGAN.verdicts
 
     def penalised(self, d_loss, real, fake, given):
         """The loss + 10 E (||D'|| - 1)^2 at random places between real and fake."""
@@ -39,11 +36,3 @@ class WGANGP(gan.GAN):
         part = constant(self.rng.uniform((len(real), *[1] * len(self.shape))))
         between = fake + part * (real - fake)
         return d_loss + weight * losses.gradient_penalty(lambda x: self.D(x, *given), between)
-
-    def g_loss(self, s_fake):
-        """-E D(G(z))."""
-        return -s_fake.mean()
-
-    def verdicts(self, s_real, s_fake):
-        """How far fakes are from the real (Wasserstein-1, about)."""
-        return {"distance": s_real.mean() - s_fake.mean()}

@@ -27,13 +27,14 @@ def discriminator(shape: tuple[int, ...], width: int, norm: bool, outputs: int =
     if len(shape) == 1:
         return points(shape[0], outputs, width)
     h, w, channels = quarters(shape)
-
-    def normed(n):
-        return [nn.BatchNorm(n)] * norm
-
     layers = [nn.Conv2d(channels, width, 4, stride=2, pad=1), nn.LeakyReLU(0.2)]
-    layers += [nn.Conv2d(width, 2 * width, 4, stride=2, pad=1), *normed(2 * width), nn.LeakyReLU(0.2), nn.Flatten()]
-    layers += [nn.Dense(2 * width * h * w, 16 * width), *normed(16 * width), nn.LeakyReLU(0.2)]
+    layers += [
+        nn.Conv2d(width, 2 * width, 4, stride=2, pad=1),
+        *_normed(norm, 2 * width),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+    ]
+    layers += [nn.Dense(2 * width * h * w, 16 * width), *_normed(norm, 16 * width), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Dense(16 * width, outputs))
 
 
@@ -43,15 +44,11 @@ def autoencoder(shape: tuple[int, ...], width: int, norm: bool) -> nn.Sequential
         raise UsageError("began judges pictures by an autoencoder, which would leave points as they are")
     h, w, channels = quarters(shape)
     inner = 2 * width * h * w
-
-    def normed(n):
-        return [nn.BatchNorm(n)] * norm
-
     layers = [nn.Conv2d(channels, width, 4, stride=2, pad=1), nn.LeakyReLU(0.2)]
     layers += [nn.Conv2d(width, 2 * width, 4, stride=2, pad=1), nn.LeakyReLU(0.2), nn.Flatten()]
-    layers += [nn.Dense(inner, width), *normed(width), nn.LeakyReLU(0.2)]
-    layers += [nn.Dense(width, inner), *normed(inner), nn.LeakyReLU(0.2), nn.Reshape(h, w, 2 * width)]
-    layers += [nn.ConvTranspose2d(2 * width, width, 4, stride=2, pad=1), *normed(width), nn.LeakyReLU(0.2)]
+    layers += [nn.Dense(inner, width), *_normed(norm, width), nn.LeakyReLU(0.2)]
+    layers += [nn.Dense(width, inner), *_normed(norm, inner), nn.LeakyReLU(0.2), nn.Reshape(h, w, 2 * width)]
+    layers += [nn.ConvTranspose2d(2 * width, width, 4, stride=2, pad=1), *_normed(norm, width), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, stride=2, pad=1), nn.Tanh())
 
 
@@ -62,6 +59,10 @@ def points(inputs: int, outputs: int, width: int) -> nn.Sequential:
         layers += [nn.Dense(inputs, 8 * width), nn.ReLU()]
         inputs = 8 * width
     return nn.Sequential(*layers, nn.Dense(inputs, outputs))
+
+
+def _normed(norm: bool, channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm(channels)] if norm else []
 
 
 def quarters(shape: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ fakes from a pool of 50; Adam 2e-4, beta1 0.5, falling to nothing in the second 
 GANs, one for each direction: is the cycle needed?
 
 Deviations: 64 pixels by default, at half the paper's width. G has a mask by which its input can stay, for instance norm
-forgets what colour it was; since leaving everything as it is then is easy, the cycle weighs 2 and there is no identity
+forgets what colour it was; since leaving everything as it is then is easy, the cycle weighs 5 and there is no identity
 loss: with the paper's weights and the mask both Gs become the identity. `--set mask=false --set cycle=10 --set
 identity=0.5 --set through=0` is the paper. The way back hides in the picture what it needs (the phase of a stripe), so
 after 2,000 steps it no longer teaches the way there, and meets noise. `discogan.py` and `dualgan.py` are small
