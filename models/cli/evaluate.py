@@ -1,5 +1,6 @@
 """inachus evaluate: how far the samples of a run are from its data, by a judge trained with this engine; of a run that
-translates, how far its translations are from the truth."""
+translates, how far its translations are from the truth; and what a model promises besides, which it measures itself:
+its method examine(train, test, say) -> {"name": number}."""
 
 import argparse
 import json
@@ -55,6 +56,8 @@ def samples(model, options: dict, args) -> tuple[dict, str]:
         raise DataError(
             f"{args.data}: items of shape {train.shape}, but this run makes {model.shape}; give data of that shape"
         )
+    if not hasattr(model, "sample"):
+        return examined(model, train, test)
     labels = np.arange(n) % model.classes if model.conditional else None
     items = np.concatenate(
         [
@@ -67,7 +70,16 @@ def samples(model, options: dict, args) -> tuple[dict, str]:
         ]
     )
     result = judgement.judge_samples(items, train, test, labels, say)
-    return result, judgement.line(result)
+    own, text = examined(model, train, test)
+    return result | own, "\n".join(filter(None, [judgement.line(result), text]))
+
+
+def examined(model, train, test) -> tuple[dict, str]:
+    """(what the model measures of itself, one line of it); nothing of most models."""
+    if not hasattr(model, "examine"):
+        return {}, ""
+    result = model.examine(train, test, say)
+    return result, " | ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in result.items())
 
 
 def translations(model, options: dict, args) -> tuple[dict, str]:
