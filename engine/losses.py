@@ -114,6 +114,11 @@ def cross_entropy(logits: Tensor, labels) -> Tensor:
     return -ops.log_softmax(logits)[xp(logits.data).arange(len(labels)), labels].mean()
 
 
+def entropy(logits: Tensor) -> Tensor:
+    """mean of -sum p log p, p = softmax(logits) (N, K): how undecided a classifier is, from 0 to log K."""
+    return (ops.softmax(logits) * ops.log_softmax(logits)).sum() * (-1.0 / len(logits))
+
+
 def gradient_penalty(critic, x: Tensor, target: float = 1.0) -> Tensor:
     """mean over the batch of (||d critic / d x|| - target)^2, the norm over all but the batch axis.
 

@@ -25,6 +25,12 @@ def linear_decay(lr: float, start: int, end: int) -> Schedule:
     return lambda step: lr * min(1.0, max(0.0, (end - step) / max(end - start, 1)))
 
 
+def falling(lr: float, steps: int) -> Schedule:
+    """lr for the first half of `steps`, then straight down to lr / 100 at their end, and no further."""
+    half = steps / 2
+    return lambda step: lr * min(1.0, max(0.01, (steps - step) / half))
+
+
 class Optimizer:
     """Base: parameters in one buffer `flat`, and `state` arrays of the same length.
 

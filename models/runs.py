@@ -23,15 +23,16 @@ MAPS = {"auto": None, "none": ""}  # what `load_pairs` calls them
 def load_data(cls: type, name: str, settings: Any, split: str = "train", **more: Any) -> Any:
     """The data as the model class learns from it and as its settings ask for: a `Dataset`, or `Pairs` for two sides.
 
-    Translators say in `paired` whether a picture needs its partner; `more` goes to `data.load` or `data.load_pairs`.
+    Translators say in `paired` whether a picture needs its partner; what `adapts` to a target gets `Domains`; `more`
+    goes to `data.load`, `data.load_domains` or `data.load_pairs`.
     """
-    if name in data.MIXTURES and not hasattr(cls, "paired"):
-        return data.load(name, split=split, **more)
     wanted = {k: getattr(settings, k) or None for k in ("size", "channels")} | {"on_bad": settings.on_bad}
     if hasattr(settings, "hold_out"):
         wanted["hold_out"] = settings.hold_out
     if hasattr(cls, "mixed"):
         wanted["mixed"] = cls.mixed
+    if hasattr(cls, "adapts"):
+        return data.load_domains(name, split=split, **wanted, **more)
     if not hasattr(cls, "paired"):
         return data.load(name, split=split, **wanted, **more)
     wanted |= {"direction": settings.direction, "paired": cls.paired}
@@ -40,10 +41,11 @@ def load_data(cls: type, name: str, settings: Any, split: str = "train", **more:
 
 
 def build(options: dict) -> Any:
-    """The untrained model that options.json describes."""
+    """The untrained model that options.json describes; a `named` model is given the names of the classes."""
     cls = MODELS[options["model"]]
     settings = cls.Settings(**options["settings"])
-    return cls(_tuple(options["shape"]), len(options["classes"]), options["seed"], settings)
+    classes = options["classes"] if getattr(cls, "named", False) else len(options["classes"])
+    return cls(_tuple(options["shape"]), classes, options["seed"], settings)
 
 
 def _tuple(shape: list) -> tuple:

@@ -8,7 +8,7 @@ class Settings:
 import dataclasses
 import difflib
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from inachus.engine.errors import UsageError
 
@@ -29,6 +29,13 @@ class Pictures:
     size: int = setting(0, "picture size in pixels; 0: the data's own", low=0, high=1024)
     channels: int = setting(0, "1 grey, 3 colour; 0: the data's own", low=0, high=3)
     on_bad: str = setting("stop", "at an unreadable picture; one, or up to 5 %, can be skipped", ("stop", "skip"))
+    # Of settings that are 0: what pictures (3 axes) and points (1) want, where these are not the same.
+    presets: ClassVar[dict[int, dict[str, float]]] = {}
+
+    def fitted(self, shape: tuple[int, ...]):
+        """These settings, with the presets for items of this shape where they are 0."""
+        wanted = self.presets.get(len(shape), {})
+        return dataclasses.replace(self, **{name: value for name, value in wanted.items() if not getattr(self, name)})
 
 
 @dataclasses.dataclass
@@ -63,10 +70,16 @@ def parse(cls: type, pairs: list[str]) -> Any:
     return cls(**values)
 
 
+MENTIONED = 40  # known words in one message
+
+
 def nearest(word: str, known: Any) -> str:
     """The end of a message about an unknown word: the most similar known one, or all of them."""
     close = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    some = sorted(known)[:MENTIONED]
+    return f"; known are {', '.join(some)}" + (f" and {len(known) - len(some)} more" if len(known) > len(some) else "")
 
 
 TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -9,7 +9,20 @@ from inachus.models.settings import parse
 
 COUNT = 40  # items, or pairs
 # Of the settings that a model has.
-TINY = {"width": 2, "blocks": 1, "layers": 1, "pool": 3, "until": 2, "through": 4, "judge": 2, "code": 4}
+TINY = {
+    "width": 2,
+    "climb": 2,
+    "kept": 50,
+    "blocks": 1,
+    "layers": 1,
+    "pool": 3,
+    "until": 2,
+    "through": 4,
+    "judge": 2,
+    "code": 4,
+    "hidden": 8,
+    "labels": 20,
+}
 # Pixels, of those that need some.
 SIZES = {"dcgan": 28, "pix2pix": 32, "cyclegan": 12, "discogan": 64, "dualgan": 32, "completion": 32, "stargan": 12}
 GENERATORS = [name for name, cls in MODELS.items() if hasattr(cls, "sample")]
@@ -30,6 +43,8 @@ def words(name):
 def dataset(name, count=COUNT):
     """Digits; for a model that needs two sides smooth pictures, of which b is a recoloured."""
     cls = MODELS[name]
+    if hasattr(cls, "adapts"):
+        return data.load_domains("digits,textured-digits", limit=count)
     if not hasattr(cls, "paired"):
         return data.load("digits", limit=count, size=SIZES.get(name))
     a = pictures(count, SIZES[name])

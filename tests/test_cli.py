@@ -5,6 +5,7 @@ What happens when something is wrong is in `test_cli_faults.py`, stopping and re
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,12 @@ def test_a_dry_run_writes_nothing(home):
     for words in ("join     concat", "96 pictures 8x8x1 in 4 classes", "0 24, 1 24", "trainable", "Dense"):
         assert words in told
     assert sorted(home.rglob("*")) == before
+
+
+@pytest.mark.parametrize("more, steps, batch", [([], 12_000, 256), (["--steps", 40, "--batch", 8], 40, 8)])
+def test_points_have_presets_of_their_own_unless_told(home, more, steps, batch):
+    told = done("train", "wgangp", "--data", "mixture-ring8", "--dry-run", *more)
+    assert re.search(rf"steps +{steps}\nbatch +{batch}\n", told) and re.search(r"decay +12000\n", told)
 
 
 def test_resume_goes_on_and_may_extend():

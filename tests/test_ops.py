@@ -79,6 +79,8 @@ CASES = {
     "log": [Case(ops.log, np.log, (positive(3),))],
     "sqrt": [Case(ops.sqrt, np.sqrt, (positive(3),))],
     "abs": [Case(ops.abs, np.abs, (signed(5),))],
+    "reverse_gradient": [Case(lambda x: ops.square(ops.reverse_gradient(ops.reverse_gradient(x, 4.0), 0.25)), np.square,
+                              (signed(3),))],  # twice reversed it is the gradient of what was computed
     "square": [Case(ops.square, np.square, (signed(3),))],
     "maximum": [Case(ops.maximum, np.maximum, (signed(4, 3), signed(3)))],
     "minimum": [Case(ops.minimum, np.minimum, (signed(4, 3), signed(4, 1)))],

@@ -10,10 +10,11 @@ from test_models import same, trained, weights, whole_state
 from inachus.engine import constant, losses, nn
 from inachus.engine.data import PairBatch
 from inachus.engine.errors import UsageError
+from inachus.engine.optim import falling
 from inachus.engine.random import Generator
 from inachus.engine.training import state
 from inachus.models import MODELS
-from inachus.models.translation.pairs import falling, rows
+from inachus.models.translation.pairs import rows
 from inachus.models.translation.pool import Pool, Rate
 
 every_translator = pytest.mark.parametrize("name", small.TRANSLATORS)

@@ -4,11 +4,13 @@ What it is not: it knows no Tensor and no GAN; a model receives `Batch.items`, o
 Read next: `dataset.py` (what a data set and a batch are), `sources.py` (how a name or path becomes one), `pairs/`.
 """
 
+from inachus.engine.data.adaptation import DomainBatches, Domains, load_domains
 from inachus.engine.data.bounded import NoSplit
 from inachus.engine.data.cache import fetch
 from inachus.engine.data.dataset import Ahead, Batch, Batches, Dataset
-from inachus.engine.data.drawn import MIXTURES
+from inachus.engine.data.fewlabels import FewLabels, few
 from inachus.engine.data.findings import Findings, check
+from inachus.engine.data.mixtures import MIXTURES
 from inachus.engine.data.pairs import Jitter, PairBatch, PairBatches, Pairs
 from inachus.engine.data.pairs.sources import load_pairs
 from inachus.engine.data.sources import lasting, list_sources, load
@@ -19,6 +21,9 @@ __all__ = [
     "Batch",
     "Batches",
     "Dataset",
+    "DomainBatches",
+    "Domains",
+    "FewLabels",
     "Findings",
     "Jitter",
     "NoSplit",
@@ -27,8 +32,10 @@ __all__ = [
     "Pairs",
     "check",
     "fetch",
+    "few",
     "lasting",
     "list_sources",
     "load",
+    "load_domains",
     "load_pairs",
 ]

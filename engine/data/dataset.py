@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ SPLITS = ("train", "test")
 SHARE = "a share, at least 0 and below 1"
 MAX_CLASSES = 65_536  # more "classes" than this are row numbers or hashes, not classes
 # Separate streams: none mirrors another.
-PURPOSES = {"order": 1, "drawing": 2, "partners": 3, "jitter": 4, "crops": 5, "holes": 6}
+PURPOSES = {"order": 1, "drawing": 2, "partners": 3, "jitter": 4, "crops": 5, "holes": 6, "textures": 7, "labelled": 8}
 
 
 def philox(seed: int, purpose: str, number: int) -> np.random.Philox:
@@ -80,6 +81,7 @@ class Dataset:
     classes: list[str] = field(default_factory=list)
     source: str = ""
     notes: list[str] = field(default_factory=list)
+    mixture: Any = None  # of points whose distribution is known: `mixtures.Mixture`
 
     def __post_init__(self):
         where = self.source or self.name

@@ -1,10 +1,11 @@
-"""Data sets that need no download: digits drawn with Pillow's own font, and two mixtures of Gaussians.
+"""Digits drawn with Pillow's own font, which need no download; and the cache of what is drawn.
 
 Item i depends on (seed, split, i) alone, so a shorter set is the beginning of a longer one. Digits are
 cached, because drawing 20,000 takes seconds; a cache that cannot be written or read is simply not used.
-Read next: `sources.py`, which gives these their names.
+Read next: `textures.py`, where digits meet colour; `sources.py`, which gives all of these their names.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,39 +25,9 @@ from inachus.engine.errors import DataError
 VERSION = 1  # of the drawing: raise it when any digit changes, and old caches are left alone
 SPLIT_NUMBERS = {"train": 0, "test": 1}
 DIGIT_COUNTS = {"train": 20_000, "test": 4_000}
-POINT_COUNTS = {"train": 100_000, "test": 20_000}
 DIGIT_SIZE = 28
 STROKES = 9  # weights of the pen, from the font's own to bold
-
-
-def _ring(modes: int = 8, radius: float = 2.0) -> np.ndarray:
-    angles = 2 * np.pi * np.arange(modes) / modes
-    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (K,2)
-
-
-def _grid() -> np.ndarray:
-    ticks = np.arange(-4.0, 5.0, 2.0)
-    return np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)  # (5,5,2) -> (K,2)
-
-
-# name -> (centres float32 (K,2), sigma), in the scaled units the points come in.
-# The customary toys: a ring of radius 2, sigma .02, over sqrt 2; a grid of pitch 2, sigma .05, over sqrt 8.
-MIXTURES: dict[str, tuple[np.ndarray, float]] = {
-    "mixture-ring8": ((_ring() / 1.414).astype(np.float32), 0.02 / 1.414),
-    "mixture-grid25": ((_grid() / 2.828).astype(np.float32), 0.05 / 2.828),
-}
-
-
-def mixture(name: str, request: Request) -> Dataset:
-    """Points (N,2) of a mixture in `MIXTURES`, the modes in turn; the labels are the modes."""
-    centres, sigma = MIXTURES[name]
-    count = request.limit or POINT_COUNTS[request.split]
-    check_memory(count * 2 * 4, name)
-    random = np.random.Generator(philox(request.seed, "drawing", SPLIT_NUMBERS[request.split]))
-    labels = np.arange(count, dtype=np.int64) % len(centres)
-    items = centres[labels] + np.float32(sigma) * random.standard_normal((count, 2), dtype=np.float32)
-    classes = [f"({x:.3f}, {y:.3f})" for x, y in centres]
-    return Dataset(name, items, labels, classes, f"drawn, seed {request.seed}")
+Draw = Callable[[int], np.ndarray]  # how many -> that many items, the first of all
 
 
 def digits(name: str, request: Request) -> Dataset:
@@ -67,13 +38,8 @@ def digits(name: str, request: Request) -> Dataset:
     size, whole = request.size or DIGIT_SIZE, DIGIT_COUNTS[request.split]
     count = request.limit or whole
     check_memory(count * size * size * (request.channels or 1), name)
-    cached = _cache_path(request, size)
-    items = _cached(cached, (whole, size, size, 1)) if count <= whole else None
-    if items is None:
-        items = draw_digits(count, size, request.seed, SPLIT_NUMBERS[request.split])
-        if count == whole:
-            _keep(cached, items)
-    items = items[:count]
+    split = SPLIT_NUMBERS[request.split]
+    items = kept(name, request, count, (whole, size, size, 1), lambda n: draw_digits(n, size, request.seed, split))
     if request.channels == 3:
         items = np.repeat(items, 3, axis=-1)  # (N,S,S,1) -> (N,S,S,3)
     labels = np.arange(count, dtype=np.int64) % 10
@@ -151,13 +117,20 @@ def _template(digit: int, stroke: int, side: int) -> Image.Image:
     return image
 
 
-# --- the cache of drawn digits -----------------------------------------------------------------------------
+# --- the cache of what is drawn ----------------------------------------------------------------------------
 
 
-def _cache_path(request: Request, size: int) -> Path:
+def kept(name: str, request: Request, count: int, shape: tuple[int, ...], draw: Draw) -> np.ndarray:
+    """The first `count` items, from the cache or by draw(count); a whole split, of this shape, is put there."""
     # The font and its rasteriser come with Pillow: another Pillow may draw another pixel.
-    name = f"v{VERSION}-{request.split}-seed{request.seed}-size{size}-pillow{PIL.__version__}.npz"
-    return cache_folder("digits") / name
+    file = f"v{VERSION}-{request.split}-seed{request.seed}-size{shape[1]}-pillow{PIL.__version__}.npz"
+    path = cache_folder(name) / file
+    items = _cached(path, shape) if count <= shape[0] else None
+    if items is None:
+        items = draw(count)
+        if count == shape[0]:
+            _keep(path, items)
+    return items[:count]
 
 
 def _cached(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """From a name or a path to a Dataset: `load`, `list_sources` and the tables they look things up in.
 
-No format is parsed here: `arrays.py`, `npz.py`, `pictures.py`, `drawn.py` do that, and `cache.py` downloads.
-A named data set is looked for in `$INACHUS_DATA/NAME`, in `$INACHUS_DATA` itself, then in the cache; a
+No format is parsed here: `arrays.py`, `npz.py`, `pictures.py` do that, `drawn.py` and `textures.py` draw, `cache.py`
+downloads. A named data set is looked for in `$INACHUS_DATA/NAME`, in `$INACHUS_DATA` itself, then in the cache; a
 relative path that does not exist is tried below `$INACHUS_DATA`. Read next: `pictures.py`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inachus.engine.data import arrays, decode, drawn, pictures
+from inachus.engine.data import arrays, decode, drawn, faces, mixtures, pictures, textures
 from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.cache import REMOTES, cache_folder, checksum, fetch
 from inachus.engine.data.dataset import Dataset, Request, check_labels
@@ -40,6 +40,7 @@ ENDINGS: dict[str, Reader] = {  # the first that fits; "" fits every name
     **dict.fromkeys((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"), _refused),
     **dict.fromkeys((".tar.gz", ".tgz"), _archive),
     ".npz": npz_dataset,
+    ".csv": mixtures.from_file,
     ".zip": pictures.picture_dataset,
     ".bin": arrays.cifar_file,
     "": arrays.idx_dataset,
@@ -176,8 +177,10 @@ SOURCES: dict[str, Stored | Drawn] = {
     source.name: source
     for source in (
         Drawn("digits", "20,000 + 4,000 digits drawn with Pillow's font, grey 28x28", drawn.digits),
-        Drawn("mixture-ring8", "points from 8 Gaussians on a ring", drawn.mixture),
-        Drawn("mixture-grid25", "points from 25 Gaussians on a grid", drawn.mixture),
+        Drawn("textured-digits", "as many other digits on colourful textures, RGB 28x28", textures.textured_digits),
+        Drawn("faces", "13,200 + 2,640 drawn faces in 12 colours of hair x 11 of eyes, RGB 32x32", faces.faces),
+        Drawn("mixture-ring8", "points from 8 Gaussians on a ring", mixtures.mixture),
+        Drawn("mixture-grid25", "points from 25 Gaussians on a grid", mixtures.mixture),
         Drawn("outlines", "2,000 + 400 line drawings and their paintings, RGB 64x64: true pairs", shapes.domains),
         Drawn("stripes", "2,000 + 400 animals in chestnut, as many in stripes, RGB 64x64: unpaired", shapes.domains),
         Stored("mnist", "60,000 + 10,000 handwritten digits, grey 28x28", DIGIT_NAMES, *IDX),

@@ -204,24 +204,28 @@ def _entropy(p: np.ndarray) -> np.ndarray:
 # --- 2-D mixtures
 
 
-def mixture_coverage(points: np.ndarray, centres: np.ndarray, sigma: float) -> dict[str, float]:
-    """Mode coverage of 2-D samples of a mixture of K equal Gaussians with standard deviation `sigma`.
+def mixture_coverage(points: np.ndarray, centres: np.ndarray, sigma) -> dict[str, float]:
+    """Mode coverage of 2-D samples of a mixture of K equally frequent Gaussians with standard deviations `sigma`.
 
-    high_quality  share of points under 3 sigma from the nearest centre; 1 - e^-4.5 = 98.9 % when perfect
+    high_quality  share of points under 3 sigma from the nearest centre, nearest in units of its own sigma; 98.9 %,
+                  1 - e^-4.5, when perfect
     modes         centres with at least one high-quality point: 0 .. K
     reverse_kl    `KL(p_hat || uniform)` over the high-quality points, natural log, in [0, log K]; about
                   (K-1)/(2N) when perfect; nan when no point is of high quality
     spread        within-mode standard deviation over sigma, about each mode's own mean and corrected for the
                   cut at 3 sigma: 1 when perfect, less when shrunken; nan without two points in a mode
 
-    points (N,2), centres (K,2). UsageError: other shapes, or sigma <= 0.
+    points (N,2), centres (K,2), sigma (K,) or one number. UsageError: other shapes, or sigma <= 0.
     Lin et al. 2018 (PacGAN, arXiv 1712.04086), section 4; spread is ours: 100 % quality means shrinkage.
     """
     x, c = _pair("mixture_coverage", 1, points=points, centres=centres)
-    if x.shape[1] != 2 or not 0 < sigma < math.inf:
+    wide = np.asarray(sigma, np.float64)
+    if x.shape[1] != 2 or wide.shape not in ((), (len(c),)) or not ((wide > 0) & (wide < math.inf)).all():
         raise UsageError(f"mixture_coverage: needs 2-D points and sigma > 0, got {x.shape[1]}-D and {sigma}")
-    nearest = np.concatenate([squared.argmin(axis=1) for _, squared in squared_distance_blocks(x, c)])
-    offsets = (x - c[nearest]) / sigma
+    wide = np.broadcast_to(wide, len(c))
+    blocks = (squared / np.square(wide) for _, squared in squared_distance_blocks(x, c))
+    nearest = np.concatenate([block.argmin(axis=1) for block in blocks])
+    offsets = (x - c[nearest]) / wide[nearest, None]
     good = np.square(offsets).sum(axis=1) < HIGH_QUALITY**2
     offsets, labels = offsets[good], nearest[good]
     counts = np.bincount(labels, minlength=len(c))  # (K,)

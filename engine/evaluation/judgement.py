@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inachus.engine.data import MIXTURES, Dataset
+from inachus.engine.data import Dataset
 from inachus.engine.errors import DataError
 from inachus.engine.evaluation import classifier
 from inachus.engine.evaluation.distances import (
@@ -89,8 +89,8 @@ def judge_points(samples: np.ndarray, train: Dataset, test: Dataset) -> dict:
         "sliced_wasserstein": sliced_wasserstein(real, samples[:n]),
         "sliced_wasserstein_floor": floor(test.items, sliced_wasserstein),
     }
-    if train.name in MIXTURES:
-        result |= mixture_coverage(samples, *MIXTURES[train.name])
+    if train.mixture:
+        result |= mixture_coverage(samples, *train.mixture)
     return _rounded(result)
 
 

@@ -10,6 +10,17 @@ from inachus.kernels import place, xp
 
 
 @op
+def reverse_gradient(x, strength):
+    """x itself, but its gradient is -strength gy, that of no function; strength () gets none. Ganin et al. (2016)."""
+    return x
+
+
+@reverse_gradient.vjp
+def _(gy, y, x, strength):
+    return gy * -strength, None
+
+
+@op
 def add(a, b):
     """a + b."""
     return a + b

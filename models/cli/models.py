@@ -57,7 +57,7 @@ def networks(model) -> str:
         sample = model.network_inputs()[name]
         if isinstance(inner, Sequential):
             tables.append(summary(inner, sample, title=name))
-        if inner is not network or not isinstance(inner, Sequential):
+        if not isinstance(inner, Sequential) or counts(inner) != counts(network):
             kind = type(inner).__name__ if inner is network else "with its label table"
             tables.append("{} {}: total {:,}, trainable {:,}, non-trainable {:,}".format(name, kind, *counts(network)))
     return "\n\n".join(tables)

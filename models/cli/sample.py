@@ -7,6 +7,8 @@ from pathlib import Path
 from inachus.engine.errors import UsageError
 from inachus.models.cli.device import DEVICE_HELP, choose
 
+COLUMNS = 20  # classes that get a column each
+
 
 def add(commands) -> None:
     """Adds the command."""
@@ -66,6 +68,9 @@ def check_can(verb: str, directory: Path) -> None:
 
     name = read_options(directory)["model"]
     able = [word for word in ("sample", "translate", "complete") if hasattr(MODELS[name], word)]
+    if not able:
+        remedy = f"inachus evaluate {directory} measures it, {directory / 'samples'} shows it"
+        raise UsageError(f"{name} does not {verb}, it classifies pictures: {remedy}")
     if verb not in able:
         what = str(directory) if able[0] == "sample" else f"{directory} PICTURES --out DIR"
         raise UsageError(f"{name} does not {verb}, it {able[0]}s: inachus {able[0]} {what}")
@@ -85,6 +90,8 @@ def run(args: argparse.Namespace) -> None:
     given, view = {}, {}
     if args.label is not None:
         given = {"labels": np.full(args.n, _label(args.label, model, options))}
+    elif model.conditional and model.classes > COLUMNS:  # too many for a column each: spread over all of them
+        given = {"labels": np.arange(args.n) * max(1, model.classes // args.n) % model.classes}
     elif model.conditional:
         columns = min(model.classes, args.n)
         given = {"labels": np.arange(args.n) % columns}
@@ -104,10 +111,13 @@ def _label(text: str, model, options: dict) -> int:
     from inachus.models.settings import nearest
 
     if not model.conditional:
-        raise UsageError(f"{options['model']} takes no label; cgan does")
+        raise UsageError(f"{options['model']} takes no label; cgan and acgan do")
     names = [name.casefold() for name in options["classes"]]
     if text.casefold() in names:
         return names.index(text.casefold())
+    tags = [sorted(tag.strip() for tag in name.split(",")) for name in (text.casefold(), *names)]
+    if tags[0] in tags[1:]:  # the same tags in another order
+        return tags.index(tags[0], 1) - 1
     if text.isdecimal() and int(text) < model.classes:
         return int(text)
     raise UsageError(f"unknown class '{text}'{nearest(text, options['classes'])}")

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     options = asked(args)
     choose_device(options, args.threads)
     dataset = loaded(options, args.resume)
+    if dataset.kind == "points" and not args.resume:
+        options = asked(_for_points(args)) | {"device": options["device"]}
     model = made(options, dataset)
     if args.dry_run:
         print(_description(options, model, dataset))
@@ -120,6 +122,14 @@ def _fresh(args) -> dict:
     if options["settings"].get("decay") == 0:  # a short training is the beginning of a usual one
         options["settings"]["decay"] = max(options["steps"], cls.steps)
     return options | {name: usual if (n := getattr(args, name)) is None else n for name, usual in SCHEDULE.items()}
+
+
+def _for_points(args) -> argparse.Namespace:
+    """The arguments with the model's own `points`, its presets for such data, where the user gave none."""
+    from inachus.models import MODELS
+
+    usual = getattr(MODELS[args.model], "points", {})
+    return argparse.Namespace(**vars(args) | {k: v for k, v in usual.items() if getattr(args, k) is None})
 
 
 def _resumed(args) -> dict:
@@ -250,6 +260,8 @@ def _score(options: dict):
     from inachus.models.runs import load_data
 
     cls = MODELS[options["model"]]
+    if not hasattr(cls, "sample"):
+        raise UsageError(f"{options['model']} makes no samples that could be scored: leave out --evaluate-every")
     settings = cls.Settings(**options["settings"])
     train, test = splits(lambda split: load_data(cls, options["data"], settings, split))
     measure = distance(train, test, SCORED, say)

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from inachus.engine import no_grad
-from inachus.engine.optim import Adam
+from inachus.engine.optim import Adam, falling
 from inachus.engine.tensor import Tensor
 from inachus.kernels import fetch, place, xp
-from inachus.models.translation.pairs import falling
 
 RANGE = {"uniform": 1.0, "normal": 3.0}  # of the numbers of z, by their distribution
 

@@ -9,6 +9,7 @@ instead of maxout and dropout. Read `dcgan.py` next, which changes only the netw
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,20 +49,19 @@ class GAN:
     Settings = Settings
     steps = 10_000  # unless the user says otherwise
     batch, data = 64, "digits"
+    points: ClassVar = {"batch": 256}  # for points of the plane, whose networks are small
     conditional = False
     example = 28, 28, 1  # the shape of an item for which `inachus models` shows the networks
     loader = Batches
 
     def __init__(self, shape: tuple[int, ...], classes: int = 0, seed: int = 0, settings: Settings | None = None):
         """`shape` of one item: (H, W, C) for pictures, (2,) for points; `classes` is how many labels the data has."""
-        self.settings = settings or self.Settings()
+        self.settings = (settings or self.Settings()).fitted(shape)
         self.shape, self.classes, self.rng = tuple(shape), classes, Generator(seed)
         self.G, self.D = self.networks()
         for name, network in (("G", self.G), ("D", self.D)):
             network.initialize(self.rng.spawn(name), *self.initialisers())
-        betas = self.settings.beta1, self.settings.beta2
-        self.g_optimizer = Adam(self.G.parameters(), self.settings.lr, betas)
-        self.d_optimizer = Adam(self.D.parameters(), self.settings.lr, betas)
+        self.g_optimizer, self.d_optimizer = self.optimizer(self.G, 1), self.optimizer(self.D, self.settings.k)
         self.average = EMA(self.G, self.settings.ema)
 
     def networks(self):
@@ -71,6 +71,10 @@ class GAN:
     def initialisers(self):
         """Of the weights, and of the norms' scales (None: 1)."""
         return init.glorot(), None
+
+    def optimizer(self, network, each: int):
+        """What moves a network `each` times in one step."""
+        return Adam(network.parameters(), self.settings.lr, (self.settings.beta1, self.settings.beta2))
 
     @property
     def batches(self) -> int:

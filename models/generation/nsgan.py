@@ -6,6 +6,7 @@ networks are those of `lsgan.py`, `hinge.py`, `wgan.py`, `wgangp.py` and `dragan
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inachus.engine.nn import init
 from inachus.models.generation import gan
@@ -17,8 +18,9 @@ from inachus.models.settings import setting
 class Testbed(gan.Common):
     """The settings of every loss."""
 
-    z: int = setting(64, "size of the noise", low=1, high=4096)
-    width: int = setting(64, "channels next to the picture; the layers of points have 8 times as many", low=1, high=512)
+    presets: ClassVar = testbed.PRESETS
+    z: int = setting(0, "size of the noise; 0: 64 for pictures, 2 for points", low=0, high=4096)
+    width: int = setting(0, testbed.WIDTH, low=0, high=512)
     norm: bool = setting(True, "batch norm in D, for pictures")
 
 

@@ -8,16 +8,20 @@ with `nsgan.py` and the others is one of losses.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from inachus.engine import constant, no_grad, ops
-from inachus.engine.data import Batches
+from inachus.engine import constant, ops
+from inachus.engine.data import Batches, Dataset
+from inachus.engine.evaluation.reconstruction import reconstructions
 from inachus.engine.nn import Sequential, init
 from inachus.engine.optim import Adam
 from inachus.engine.random import Generator
+from inachus.kernels import fetch
 from inachus.kernels.steps import readings
 from inachus.models.nets import testbed
+from inachus.models.nets.applied import applied
 from inachus.models.settings import Pictures, setting
 
 
@@ -25,8 +29,9 @@ from inachus.models.settings import Pictures, setting
 class Settings(Pictures):
     """What `--set` can change."""
 
-    z: int = setting(64, "size of the code", low=1, high=4096)
-    width: int = setting(64, "channels next to the picture; the layers of points have 8 times as many", low=1, high=512)
+    presets: ClassVar = testbed.PRESETS
+    z: int = setting(0, "size of the code; 0: 64 for pictures, 2 for points", low=0, high=4096)
+    width: int = setting(0, testbed.WIDTH, low=0, high=512)
     norm: bool = setting(True, "batch norm in the encoder, for pictures")
     sigma: float = setting(0.05, "deviation of points around what is decoded", low=1e-4)
     lr: float = setting(1e-3, "learning rate", low=0)
@@ -38,6 +43,7 @@ class VAE:
     Settings = Settings
     steps = 10_000
     batch, data = 64, "digits"
+    points: ClassVar = {"batch": 256}
     conditional = False
     example = 28, 28, 1
     loader = Batches
@@ -45,7 +51,7 @@ class VAE:
 
     def __init__(self, shape: tuple[int, ...], classes: int = 0, seed: int = 0, settings: Settings | None = None):
         """`shape` of one item: (H, W, C) for pictures, (2,) for points; labels are not used."""
-        s = self.settings = settings or self.Settings()
+        s = self.settings = (settings or self.Settings()).fitted(shape)
         self.shape, self.classes, self.rng = tuple(shape), classes, Generator(seed)
         self.encoder = testbed.discriminator(self.shape, s.width, s.norm, 2 * s.z)
         self.decoder = testbed.generator(s.z, self.shape, s.width, Sequential())
@@ -60,10 +66,10 @@ class VAE:
         mean, spread = self.encode(x)
         z = mean + ops.exp(0.5 * spread) * constant(self.rng.normal(mean.shape))
         error = self.error(self.decoder(z), x)
-        divergence = 0.5 * (ops.exp(spread) + ops.square(mean) - 1.0 - spread).sum() * (1.0 / len(x))
-        loss = error + divergence
+        nats = divergence(mean, spread)
+        loss = error + nats
         self.optimizer.minimize(loss)
-        values = {"loss": loss, "error": error, "KL": divergence}
+        values = {"loss": loss, "error": error, "KL": nats}
         return readings({name: v.data for name, v in values.items()})
 
     def encode(self, x):
@@ -82,14 +88,23 @@ class VAE:
         """n items as float32 from codes of N(0, 1): means of pixels, in [-1, 1]; points with their noise."""
         rng = Generator(seed).spawn("sample")
         z = self.noise(n, rng) if z is None else z
-        self.decoder.eval()
-        with no_grad():
-            items = self.decoder(z)
-            items = ops.tanh(0.5 * items) if len(self.shape) == 3 else items
-        self.decoder.train()
+        items = self.decoded(z.numpy())
         if len(self.shape) == 1:
-            items = items + constant(rng.normal(items.shape, std=self.settings.sigma))
-        return items.numpy()
+            items = items + fetch(rng.normal(items.shape, std=self.settings.sigma))
+        return items
+
+    def decoded(self, codes: np.ndarray) -> np.ndarray:
+        """The means of pixels in [-1, 1], or of points, that codes (N, z) stand for."""
+        items = applied(self.decoder, codes)
+        return np.tanh(0.5 * items) if len(self.shape) == 3 else items
+
+    def reconstruct(self, items: np.ndarray) -> np.ndarray:
+        """What is decoded from the means of q(z | x): float32 (N, ...) -> the same."""
+        return self.decoded(applied(self.encoder, items)[:, : self.settings.z])
+
+    def examine(self, train: Dataset, test: Dataset, say) -> dict[str, float]:
+        """How sharp and how near reconstructions are (`engine/evaluation/reconstruction.py`)."""
+        return reconstructions(self.reconstruct, train, test, say)
 
     def noise(self, n: int, rng: Generator):
         """Codes (n, z) of N(0, 1)."""
@@ -102,3 +117,8 @@ class VAE:
     def preview(self, dataset) -> dict:
         """What the training loop draws: samples on fixed codes, whatever the data."""
         return {"items": self.sample(64 if len(self.shape) == 3 else 2500), "columns": 8, "titles": None}
+
+
+def divergence(mean, spread):
+    """KL(q || N(0, 1)) in nats, averaged over the batch: mean and log of the variance of q, (N, z) each."""
+    return 0.5 * (ops.exp(spread) + ops.square(mean) - 1.0 - spread).sum() * (1.0 / len(mean))

@@ -39,11 +39,12 @@ class WGAN(gan.GAN):
     Settings = Settings
     networks, initialisers = nsgan.NSGAN.networks, nsgan.NSGAN.initialisers
 
-    def __init__(self, *args, **kwargs):
-        """As every GAN."""
-        super().__init__(*args, **kwargs)
+    def optimizer(self, network, each: int):
+        """Adam, and for the critic one that clips."""
         s = self.settings
-        self.d_optimizer = Clipped(self.D.parameters(), s.lr, (s.beta1, s.beta2), s.clip)
+        if network is self.G:
+            return super().optimizer(network, each)
+        return Clipped(network.parameters(), s.lr, (s.beta1, s.beta2), s.clip)
 
     def d_loss(self, s_real, s_fake):
         """E D(G(z)) - E D(x)."""

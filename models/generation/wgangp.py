@@ -6,9 +6,12 @@ tie the pictures of a batch together. For points the penalty weighs 0.1, as in t
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inachus.engine import constant, losses
+from inachus.engine.optim import Adam, falling
 from inachus.models.generation import gan, nsgan, wgan
+from inachus.models.nets import testbed
 from inachus.models.settings import setting
 
 
@@ -16,23 +19,34 @@ from inachus.models.settings import setting
 class Settings(nsgan.Testbed):
     """What `--set` can change."""
 
+    presets: ClassVar = {
+        axes: {**testbed.PRESETS[axes], **preset}
+        for axes, preset in {3: {"penalty": 10.0, "lr": 1e-4}, 1: {"penalty": 0.1, "lr": 1e-3}}.items()
+    }
     k: int = setting(5, "critic steps for each generator step", low=1, high=100)
     penalty: float = setting(0.0, "weight of the gradient penalty; 0: 10 for pictures, 0.1 for points", low=0)
     norm: bool = setting(False, "batch norm in D, for pictures")
-    lr: float = setting(1e-4, "learning rate of both networks", low=0)
+    lr: float = setting(0.0, "learning rate of both networks; 0: 1e-4 for pictures, 1e-3 for points", low=0)
     beta2: float = setting(0.9, "Adam's beta2", low=0, high=0.9999)
+    decay: int = setting(0, "step at which the learning rate has fallen; 0: the steps of the training", low=0)
 
 
 class WGANGP(gan.GAN):
     """min over G, max over D of E D(x) - E D(G(z)) - 10 E (||D'(between x and G(z))|| - 1)^2."""
 
     Settings = Settings
+    steps = 12_000
     networks, initialisers = nsgan.NSGAN.networks, nsgan.NSGAN.initialisers
     d_loss, g_loss, verdicts = wgan.WGAN.d_loss, wgan.WGAN.g_loss, wgan.WGAN.verdicts
 
+    def optimizer(self, network, each: int):
+        """Adam, whose rate falls in the second half of the training."""
+        s = self.settings
+        rate = falling(s.lr, each * (s.decay or self.steps))
+        return Adam(network.parameters(), rate, (s.beta1, s.beta2))
+
     def penalised(self, d_loss, real, fake, given):
         """The loss + 10 E (||D'|| - 1)^2 at random places between real and fake."""
-        weight = self.settings.penalty or (10.0 if len(self.shape) == 3 else 0.1)
         part = constant(self.rng.uniform((len(real), *[1] * len(self.shape))))
         between = fake + part * (real - fake)
-        return d_loss + weight * losses.gradient_penalty(lambda x: self.D(x, *given), between)
+        return d_loss + self.settings.penalty * losses.gradient_penalty(lambda x: self.D(x, *given), between)

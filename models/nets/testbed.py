@@ -9,6 +9,9 @@ G 6,642,241 parameters, D 6,559,169 with batch norm and 6,556,865 without. Devia
 from inachus.engine import nn
 from inachus.engine.errors import UsageError
 
+WIDTH = "channels next to the picture, and an eighth of those of points; 0: 64 for pictures, 16 for points"
+PRESETS = {3: {"z": 64, "width": 64}, 1: {"z": 2, "width": 16}}
+
 
 def generator(z: int, shape: tuple[int, ...], width: int, last: nn.Module | None = None) -> nn.Sequential:
     """(N, z) -> (N, *shape); `last` is the activation of pictures, tanh by default."""

@@ -22,7 +22,7 @@ from inachus.engine.data.dataset import normalised
 from inachus.engine.data.pairs import made
 from inachus.engine.errors import UsageError
 from inachus.engine.nn import init
-from inachus.engine.optim import Adam
+from inachus.engine.optim import Adam, falling
 from inachus.engine.random import Generator
 from inachus.kernels import xp
 from inachus.kernels.steps import readings
@@ -79,7 +79,7 @@ class Completion:
         self.D = patchgan.discriminator(channels, s.width, min(3, self.hole.bit_length() - 3))
         for name, network in (("G", self.G), ("D", self.D)):
             network.initialize(self.rng.spawn(name), init.normal(0.02), init.normal(0.02, 1.0))
-        lr, betas = pairs.falling(s.lr, s.decay or self.steps), (s.beta1, 0.999)
+        lr, betas = falling(s.lr, s.decay or self.steps), (s.beta1, 0.999)
         self.g_optimizer, self.d_optimizer = (Adam(n.parameters(), lr, betas) for n in (self.G, self.D))
 
     def step(self, batch) -> dict[str, float]:

@@ -26,7 +26,7 @@ from inachus.engine import constant, losses, no_grad
 from inachus.engine.data import Pairs
 from inachus.engine.errors import UsageError
 from inachus.engine.nn import init
-from inachus.engine.optim import Adam
+from inachus.engine.optim import Adam, falling
 from inachus.engine.random import Generator
 from inachus.kernels.steps import readings
 from inachus.models.generation.gan import shares
@@ -98,7 +98,7 @@ class CycleGAN:
     def optimizer(self, parameters):
         """Of both generators or of both discriminators."""
         s = self.settings
-        return Adam(parameters, pairs.falling(s.lr, s.decay or self.steps), (s.beta1, 0.999))
+        return Adam(parameters, falling(s.lr, s.decay or self.steps), (s.beta1, 0.999))
 
     def step(self, batch) -> dict[str, float]:
         """One step of both generators, then one of both discriminators on what they made."""

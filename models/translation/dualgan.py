@@ -11,11 +11,10 @@ of D for two of G.
 from dataclasses import dataclass
 
 from inachus.engine import losses
-from inachus.engine.optim import RMSProp
+from inachus.engine.optim import RMSProp, falling
 from inachus.models.nets import patchgan
 from inachus.models.nets.unet import NORMS, UNet
 from inachus.models.settings import Sides, setting
-from inachus.models.translation import pairs
 from inachus.models.translation.cyclegan import CycleGAN
 
 
@@ -56,7 +55,7 @@ class DualGAN(CycleGAN):
 
     def optimizer(self, parameters):
         """Of both generators or of both discriminators."""
-        return RMSProp(parameters, pairs.falling(self.settings.lr, self.settings.decay or self.steps), alpha=0.9)
+        return RMSProp(parameters, falling(self.settings.lr, self.settings.decay or self.steps), alpha=0.9)
 
     def g_loss(self, s_fake):
         """-E log D(fake)."""

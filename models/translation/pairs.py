@@ -4,7 +4,6 @@ A translator has `translate(x, to)`, `multiple` (both sides of x are multiples o
 Read next: `pix2pix.py`.
 """
 
-from collections.abc import Callable
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,12 +17,6 @@ from inachus.engine.random import Generator
 from inachus.models.settings import Sides
 
 SHOWN = 8  # pictures of a preview
-
-
-def falling(lr: float, steps: int) -> Callable[[int], float]:
-    """lr for the first half of `steps`, then straight down to lr / 100 at their end, and no further."""
-    half = steps / 2
-    return lambda step: lr * min(1.0, max(0.01, (steps - step) / half))
 
 
 def batches(settings: Sides, pairs: Pairs, size: int, seed: int) -> PairBatches:

@@ -6,7 +6,9 @@ in the second half. There is no z: the noise is dropout, on when translating too
 the paper's width, batches of 4, and translating normalises by running statistics instead of the picture's own.
 
 `inachus train pix2pix --data PAIRS`, then `inachus evaluate`, seed 0: from OpenMoji's black lines to colour, 2,956
-pairs, L1 0.0475 on 312 others (copy 0.0709, nearest training pair 0.0714, mean 0.178); 69 ms a step on 2 cores.
+pairs, L1 0.0475 on 312 others (copy 0.0709, nearest training pair 0.0714, mean 0.178); 69 ms a step on 2 cores. The
+lecture's comparison, `inachus compare pix2pix --data PAIRS --steps 5000`, of L1 alone, GAN alone, GAN + L1: L1 0.0482,
+0.0649, 0.0503; sharpness 0.088, 0.108, 0.097, the truth's being 0.113. GAN + L1 is the sharper of the two near ones.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import numpy as np
 from inachus.engine import constant, losses, ops
 from inachus.engine.data import Pairs
 from inachus.engine.nn import init
-from inachus.engine.optim import Adam
+from inachus.engine.optim import Adam, falling
 from inachus.engine.random import Generator
 from inachus.kernels.steps import readings
 from inachus.models.nets import patchgan
@@ -61,7 +63,7 @@ class Pix2Pix:
         self.D = patchgan.discriminator(a + b, s.width, s.layers, s.norm)
         for name, network in (("G", self.G), ("D", self.D)):
             network.initialize(self.rng.spawn(name), init.normal(0.02), init.normal(0.02, 1.0))
-        lr, betas = pairs.falling(s.lr, s.decay or self.steps), (s.beta1, 0.999)
+        lr, betas = falling(s.lr, s.decay or self.steps), (s.beta1, 0.999)
         self.g_optimizer, self.d_optimizer = (Adam(n.parameters(), lr, betas) for n in (self.G, self.D))
 
     def step(self, batch) -> dict[str, float]:

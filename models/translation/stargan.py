@@ -1,6 +1,12 @@
 """StarGAN (Choi et al. 2018): one generator for translations between any number of domains, which it is told.
 
-"StarGAN: unified generative adversarial networks for multi-domain image-to-image translation", sections 3 and 4.
+"StarGAN: unified generative adversarial networks for multi-domain image-to-image translation", sections 3 and 4; the
+networks are in `models/nets/stargan.py`. Deviations: 64 pixels and half the paper's width by default; two steps of D
+for each of G instead of five, at three times the rate, for in a short training it is G that lacks steps.
+
+`inachus train stargan --data openmoji.zip,twemoji.zip`, two styles of emoji, then `inachus evaluate`, seed 0: a
+classifier trained apart (right on 99.2 % of the real ones) sees 96.3 % of the translations in the style asked for,
+92.6 % to OpenMoji and 100 % to Twemoji; 20 minutes on one core.
 """
 
 from dataclasses import dataclass
@@ -11,7 +17,7 @@ from inachus.engine import constant, losses, no_grad, ops
 from inachus.engine.data import Batches, Dataset, Jitter
 from inachus.engine.errors import DataError, UsageError
 from inachus.engine.nn import init
-from inachus.engine.optim import Adam
+from inachus.engine.optim import Adam, falling
 from inachus.engine.random import Generator
 from inachus.kernels.steps import readings
 from inachus.models.generation.gan import shares
@@ -30,11 +36,11 @@ class Settings(Pictures):
     domain: float = setting(1.0, "weight of the right domain", low=0)
     cycle: float = setting(10.0, "weight of the way there and back", low=0)
     penalty: float = setting(10.0, "weight of the gradient penalty", low=0)
-    n_critic: int = setting(5, "discriminator steps for each generator step", low=1, high=100)
+    n_critic: int = setting(2, "discriminator steps for each generator step; 5 in the paper", low=1, high=100)
     width: int = setting(32, "channels of the outermost layers; 64 in the paper", low=1, high=512)
     blocks: int = setting(3, "residual blocks; 6 in the paper", low=0, high=30)
     layers: int = setting(5, "strided layers of D; 6 in the paper", low=1, high=9)
-    lr: float = setting(1e-4, "learning rate of both networks", low=0)
+    lr: float = setting(3e-4, "learning rate of both networks; 1e-4 in the paper", low=0)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
     decay: int = setting(0, "step at which the learning rate has fallen; 0: the steps of the training", low=0)
 
@@ -46,7 +52,7 @@ class StarGAN:
     """
 
     Settings = Settings
-    steps, batch, data = 2_000, 8, "stripes"
+    steps, batch, data = 1_500, 8, "stripes"
     conditional = False
     example = 64, 64, 3
     multiple, scale = 4, 1
@@ -67,8 +73,8 @@ class StarGAN:
         self.G.initialize(self.rng.spawn("G"), init.normal(0.02))
         self.D.initialize(self.rng.spawn("D"), init.he(0.01))
         decay, betas = s.decay or self.steps, (s.beta1, 0.999)
-        self.g_optimizer = Adam(self.G.parameters(), pairs.falling(s.lr, decay), betas)
-        self.d_optimizer = Adam(self.D.parameters(), pairs.falling(s.lr, decay * s.n_critic), betas)
+        self.g_optimizer = Adam(self.G.parameters(), falling(s.lr, decay), betas)
+        self.d_optimizer = Adam(self.D.parameters(), falling(s.lr, decay * s.n_critic), betas)
         self.each = constant(np.eye(classes, dtype=np.float32))  # one row a domain
 
     @property

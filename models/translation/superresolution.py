@@ -26,7 +26,7 @@ from inachus.engine.data.dataset import normalised
 from inachus.engine.data.pairs import made
 from inachus.engine.errors import UsageError
 from inachus.engine.nn import init
-from inachus.engine.optim import Adam
+from inachus.engine.optim import Adam, falling
 from inachus.engine.random import Generator
 from inachus.kernels.steps import readings
 from inachus.models.nets import srgan
@@ -93,7 +93,7 @@ class SuperResolution:
             self.G[-1].weight.data[...] *= 0.1  # at first little is added to the enlarged input
         betas = s.beta1, 0.999
         self.g_optimizer = Adam(self.G.parameters(), self.rate(), betas)
-        self.d_optimizer = Adam(self.D.parameters(), pairs.falling(s.lr_gan, max(1, self.end - self.start)), betas)
+        self.d_optimizer = Adam(self.D.parameters(), falling(s.lr_gan, max(1, self.end - self.start)), betas)
 
     @property
     def end(self) -> int:
@@ -109,8 +109,8 @@ class SuperResolution:
         """G's learning rate by its step: falling while there is content alone, and falling again with the adversary."""
         s, start = self.settings, self.start
         if s.loss == "content":
-            return pairs.falling(s.lr, self.end)
-        alone, together = pairs.falling(s.lr, max(1, start)), pairs.falling(s.lr_gan, max(1, self.end - start))
+            return falling(s.lr, self.end)
+        alone, together = falling(s.lr, max(1, start)), falling(s.lr_gan, max(1, self.end - start))
         return lambda step: alone(step) if step < start else together(step - start)
 
     def phase(self) -> bool:
