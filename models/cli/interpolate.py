@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
     model, _, _ = opened(args)
     if len(model.shape) != 3:
         raise UsageError(f"{args.directory} makes points, and a walk between points is a line: nothing to draw")
+    if not hasattr(model, "noise"):
+        raise UsageError(f"{args.directory} makes pictures without a code, so there are none to walk between")
     ends = model.noise(2 * args.rows, Generator(args.seed).spawn("walk")).numpy()
     walk = slerp if getattr(model.settings, "prior", "") == "normal" else lerp
     t = np.linspace(0, 1, args.steps, dtype=np.float32)

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{_paper(cls)}\n")
     for f in dataclasses.fields(cls.Settings):
         choices = f" ({', '.join(f.metadata['choices'])})" if f.metadata["choices"] else ""
-        print(f"  {f.name:10}{f.default!s:16}{f.metadata['meaning']}{choices}")
+        print(f"  {f.name:11} {f.default!s:16}{f.metadata['meaning']}{choices}")
     print("\n" + networks(cls(cls.example, 10)))
 
 

@@ -7,7 +7,8 @@ Deviation: D learns what the classes are from true pictures alone, so that G can
 `--set fakes=1` is the paper's rule. `cgan.py` is the model whose D is told the class instead of asked for it.
 
 `inachus train acgan`, then `inachus evaluate`, seed 0: each of 2,640 samples of all 132 classes shows the hair and the
-eyes that were asked for, read from its pixels; Frechet 11.0, coverage 0.98 (N=10,000); some 12 minutes on one core.
+eyes that were asked for, read from its pixels; Frechet 11.0, coverage 0.98 (N=10,000); some 13 minutes on one core.
+After 1,000 steps of seed 2 it is 99.6 % of them.
 """
 
 from dataclasses import dataclass

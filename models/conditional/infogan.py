@@ -4,7 +4,11 @@
 second head of the discriminator, guesses the codes from the picture; how many nats it recovers is added to what both
 networks strive for. Nobody told the model what a class is: that a code's value is a class shows only afterwards. The
 networks are the testbed's (`models/nets/testbed.py`, which took them from this paper) at a smaller width. `cgan.py`
-is the model that is told. Deviations: samples are those of an average of G.
+is the model that is told. Deviations: samples are those of an average of G, continuous codes weigh a tenth.
+
+3,000 steps on digits (`inachus train infogan --steps 3000`), seeds 0, 1: of 2,000 samples 87.0, 87.8 % have the class
+of their code, Q recovers 99.5 % of ln 10 nats; 164 and 192 seconds of one core. At code_weight 1: 73.0 %
+after 2,000 steps.
 """
 
 from dataclasses import dataclass

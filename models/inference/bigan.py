@@ -5,6 +5,10 @@ picture with its code or a code with its picture, and where it cannot tell which
 generator are each other's inverse. No pixel is ever compared. Deviations from the paper: the networks are the testbed's
 (`models/nets/testbed.py`) instead of MLPs, D learns more slowly than the two, codes and pictures are those of averages
 of E and G. Read next: `vaegan.py`, which does compare.
+
+2,000 steps on digits (`inachus train bigan --steps 2000 --set decay=2000`), seed 0: the nearest of 10,000 training
+codes has the class of 95.3 % of 4,000 test codes (nearest pixels: 98.6 %), reconstruction ratio 0.635; 178 seconds of
+one core.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,10 @@ networks are the testbed's (`models/nets/testbed.py`), as those of its rival `mo
 layer is the second convolution, before norm and nonlinearity. Deviations from the paper: Adam instead of RMSProp; D is
 never skipped for being too good; the error is in units of the deviation of each of that layer's channels, without which
 it would be so small here that no code is worth its nats.
+
+1,500 steps (`inachus train vaegan --steps 1500 --set decay=1500`), seed 0: reconstructions of digits have sharpness
+0.178 (truth 0.162) at feature distance 0.147, in 121 seconds of one core, of fashion-mnist 0.109 (0.183) at 0.361.
+`vae` of width 32, as many steps of 64 digits: 0.049 at 0.567.
 """
 
 from dataclasses import dataclass
