@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inachus.engine import constant, losses, nn, no_grad, ops
+from inachus.engine import constant, losses, nn, ops
 from inachus.engine.data import Dataset
 from inachus.engine.data.tags import Tags
 from inachus.engine.errors import DataError
 from inachus.engine.evaluation import obedience
 from inachus.engine.nn import init
 from inachus.engine.random import Generator
+from inachus.models.conditional.cgan import CGAN
 from inachus.models.generation import gan
 from inachus.models.nets import testbed
 from inachus.models.settings import setting
@@ -77,6 +78,7 @@ class ACGAN(gan.GAN):
     steps, data = 4_000, "faces"
     conditional, named = True, True
     example = 32, 32, 3
+    sample = CGAN.sample
 
     def __init__(self, shape, classes=0, seed=0, settings=None):
         """`classes`: their names, or how many. Raises DataError for none."""
@@ -115,13 +117,6 @@ class ACGAN(gan.GAN):
         """D's probabilities, and how sure it is of the right class."""
         names = ("D(x)", ops.sigmoid(s_real[:, 0])), ("D(G(z))", ops.sigmoid(s_fake[:, 0]))
         return dict(names) | {"log p(c|x)": s_real[:, 1], "log p(c|G(z))": s_fake[:, 1]}
-
-    def sample(self, n: int, *, seed: int = 0, z=None, labels=None) -> np.ndarray:
-        """n pictures as float32, by default with the classes in turn: 0, 1, 2, ..., 0, 1, ..."""
-        labels = np.arange(n) % self.classes if labels is None else np.asarray(labels)
-        z = self.noise(n, Generator(seed).spawn("sample")) if z is None else z
-        with no_grad():
-            return self.average.network(z, *self.condition(labels)).numpy()
 
     def network_inputs(self):
         """Shape of one input of each network: G's is noise and tags."""

@@ -66,7 +66,7 @@ class CGAN(gan.GAN):
         labels = np.arange(n) % self.classes if labels is None else np.asarray(labels)
         z = self.noise(n, Generator(seed).spawn("sample")) if z is None else z
         with no_grad():
-            return self.average.network(z, labels).numpy()
+            return self.average.network(z, *self.condition(labels)).numpy()
 
     def network_inputs(self):
         """Shape of one input of each network inside its label table."""

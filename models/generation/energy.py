@@ -50,7 +50,7 @@ class Settings(Pictures):
 
 
 class Negatives:
-    """What was reached by climbing, `count` items of `shape`; part of a checkpoint."""
+    """What was reached by climbing, items (kept, ...); part of a checkpoint."""
 
     def __init__(self, items):
         self.items = items

@@ -24,8 +24,8 @@ class Settings(nsgan.Testbed):
     """What `--set` can change."""
 
     presets: ClassVar = {
-        axes: {**testbed.PRESETS[axes], **preset}
-        for axes, preset in {3: {"penalty": 10.0, "lr": 1e-4}, 1: {"penalty": 0.1, "lr": 1e-3}}.items()
+        3: testbed.PRESETS[3] | {"penalty": 10.0, "lr": 1e-4},
+        1: testbed.PRESETS[1] | {"penalty": 0.1, "lr": 1e-3},
     }
     k: int = setting(5, "critic steps for each generator step", low=1, high=100)
     penalty: float = setting(0.0, "weight of the gradient penalty; 0: 10 for pictures, 0.1 for points", low=0)
