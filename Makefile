@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto  # a process per core, with one thread each
 
 .PHONY: train test slow lint bench clean
 
@@ -9,10 +10,10 @@ train: .venv/ready
 	$(BIN)/inachus train dcgan --data digits --steps 4000 --set lr=5e-4
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow"
 
 slow: .venv/ready
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --dist worksteal -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff check .

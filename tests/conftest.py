@@ -1,6 +1,6 @@
 """Hypothesis profiles and the fixture that lets one test body serve every backend.
 
-`dev` (25 examples) runs by default; with the environment variable CI set, `ci` runs 100, the same every time.
+`dev` (25 examples) runs by default; with the environment variable CI set, `ci` runs 50, the same every time.
 INACHUS_TEST_DEVICE=cuda gives the bodies the GPU and nothing else.
 """
 
@@ -15,7 +15,7 @@ import inachus.kernels
 from inachus.kernels import cuda, emulator, fetch
 
 settings.register_profile("dev", max_examples=25, deadline=None)
-settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 BACKENDS = ["cuda"] if os.environ.get("INACHUS_TEST_DEVICE") == "cuda" else [*inachus.kernels.HOSTS, "emulated"]

@@ -1,5 +1,7 @@
 """Every model of the table in small: settings that make it tiny, and tiny data of the kind it learns from."""
 
+from functools import cache
+
 import numpy as np
 from PIL import Image
 
@@ -40,8 +42,9 @@ def words(name):
     return [word for pair in settings(name) for word in ("--set", pair)]
 
 
+@cache
 def dataset(name, count=COUNT):
-    """Digits; for a model that needs two sides smooth pictures, of which b is a recoloured."""
+    """Digits; for a model that needs two sides smooth pictures, of which b is a recoloured. For all tests the same."""
     cls = MODELS[name]
     if hasattr(cls, "adapts"):
         return data.load_domains("digits,textured-digits", limit=count)

@@ -137,8 +137,8 @@ def test_every_model_trains_and_does_what_it_is_for(name):
 
 def test_there_is_no_walk_without_codes():
     words = ["--data", "squares.npz", "--steps", 1, "--batch", 8, *small.words("energy")]
-    done("train", "energy", *words, "--out", "alone")
-    result = run("interpolate", "alone")
+    done("train", "energy", *words, "--out", "climbed")
+    result = run("interpolate", "climbed")
     assert result.code == 2 and "without a code" in result.err
 
 

@@ -192,6 +192,7 @@ def test_heaps_are_divided_too(tmp_path):
 # --- real data ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @real_data
 def test_real_emoji_are_pairs_without_leaks(monkeypatch):
     monkeypatch.setenv("INACHUS_DATA", REAL)

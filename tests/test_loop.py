@@ -66,9 +66,9 @@ def temporaries(folder):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_resumed_training_equals_an_uninterrupted_one(name, tmp_path):
-    train(made(name), tmp_path / "whole", 11)
-    for steps in (0, 1, 3, 5, 11):  # before the first, after it, within an epoch, at its end
-        train(made(name), tmp_path / "parts", steps)
+    train(made(name), tmp_path / "whole", 8, sample_every=100)
+    for steps in (0, 3, 5, 8):  # before the first, within an epoch, at its end
+        train(made(name), tmp_path / "parts", steps, sample_every=100)
         assert saved_steps(tmp_path / "parts")[-1] == steps
     assert_same(outcome(tmp_path / "parts"), outcome(tmp_path / "whole"))
 
@@ -234,7 +234,7 @@ def assert_kills_leave_no_trace(folder):
 
 
 def test_kill_9_at_random_moments_changes_nothing(tmp_path, squares):
-    assert killed_until_done(tmp_path, 4, 60, "cgan", "--data", squares) >= 3
+    assert killed_until_done(tmp_path, 3, 40, "cgan", "--data", squares) >= 2
     assert_kills_leave_no_trace(tmp_path)
 
 
@@ -246,7 +246,6 @@ ALIKE = ("acgan", "nsgan", "lsgan", "hinge", "wgan", "wgangp", "dragan", "vae", 
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in ALIKE])
 def test_kill_9_ten_times(name, tmp_path, squares):
     source = small.write_sides(tmp_path / "sides") if hasattr(MODELS[name], "paired") else squares
-    source = f"{squares},{squares}" if name == "dann" else source
     source = f"{squares},{squares}" if hasattr(MODELS[name], "adapts") else source
     assert killed_until_done(tmp_path, 10, 150, name, "--data", source, *small.words(name), seed=1) >= 5
     assert_kills_leave_no_trace(tmp_path)
