@@ -23,7 +23,8 @@ from inachus.kernels.memory import memory, shortage
 from inachus.kernels.steps import ROWS, WARM_UP, Stepper, readings
 
 DEVICE = os.environ.get("INACHUS_TEST_DEVICE", "emulated")
-TRIED = {"dcgan": 20, "pix2pix": 8, "cyclegan": 8}  # for how many steps: dropout, a pool, a rate that changes, norms of each kind
+# For how many steps; dropout, a pool, a rate that changes, norms of each kind.
+TRIED = {"dcgan": 20, "pix2pix": 8, "cyclegan": 8}
 
 
 @pytest.fixture(autouse=True)
