@@ -7,6 +7,7 @@ softplus does not. Not here: who minimises what, and when (`models/`).
 import numpy as np
 
 from inachus.engine import ops
+from inachus.engine.ops.shape import needs_some
 from inachus.engine.tensor import Tensor, constant, grad, op
 from inachus.kernels import backend, known, number, xp
 
@@ -75,6 +76,7 @@ def _(s, *, sign):
 
 def _target(name: str, s: Tensor, t: Tensor | float) -> Tensor:
     """A number as a target becomes a 0-d constant, one for all elements; a Tensor must have the shape of s."""
+    needs_some(name, s)
     if isinstance(t, int | float):
         return constant(number(t, s.dtype))
     if isinstance(t, Tensor) and t.shape != s.shape:
@@ -99,11 +101,13 @@ def l1(s: Tensor, t: Tensor | float) -> Tensor:
 
 def hinge(s: Tensor, sign: float) -> Tensor:
     """mean of max(0, 1 - sign s): sign +1 for real, -1 for fake. Lim and Ye (2017)."""
+    needs_some("hinge", s)
     return _hinge(s, sign=float(sign))
 
 
 def cross_entropy(logits: Tensor, labels) -> Tensor:
     """mean of -log softmax(logits)[label]: logits (N, K), labels integers (N,) in 0..K-1; ValueError for others."""
+    needs_some("cross_entropy", logits)
     labels = labels.data if isinstance(labels, Tensor) else labels if known(labels) else np.asarray(labels)
     on_host = isinstance(labels, np.ndarray)  # a device's would have to be waited for
     if labels.shape != logits.shape[:1] or (on_host and (labels.min() < 0 or labels.max() >= logits.shape[1])):
@@ -117,6 +121,11 @@ def cross_entropy(logits: Tensor, labels) -> Tensor:
 def entropy(logits: Tensor) -> Tensor:
     """mean of -sum p log p, p = softmax(logits) (N, K): how undecided a classifier is, from 0 to log K."""
     return (ops.softmax(logits) * ops.log_softmax(logits)).sum() * (-1.0 / len(logits))
+
+
+def distillation(logits: Tensor, teacher: Tensor) -> Tensor:
+    """mean of -sum q log softmax(logits), q = softmax(teacher) taken as given: both (N, K); Hinton et al. (2015)."""
+    return (ops.softmax(teacher.detach()) * ops.log_softmax(logits)).sum() * (-1.0 / len(logits))
 
 
 def gradient_penalty(critic, x: Tensor, target: float = 1.0) -> Tensor:

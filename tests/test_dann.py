@@ -120,7 +120,7 @@ def test_a_reversed_gradient_is_minus_strength_times_it(strength):
 def moved(training, *pairs):
     """How far one step of a tiny model moves C's and D's weights, from the same start on the same batch."""
     both = domains()
-    plain = f"training={training}", "recolour=off", "entropy=0", "beta1=0"
+    plain = f"training={training}", "consistency=0", "entropy=0", "beta1=0"
     model = made("dann", *plain, *pairs, shape=(8, 8, 1), classes=2)
     model.ramp.t[...] = 1e6  # at the end, where the strength is 1
     batch = small.batch(model, both, 8)
@@ -170,7 +170,7 @@ def test_the_strength_rises_as_in_the_paper():
 
 def test_each_domain_has_its_statistics():
     both = domains()
-    model = made("dann", "recolour=off", shape=both.shape, classes=2)
+    model = made("dann", shape=both.shape, classes=2)
     for i in range(3):
         model.step(small.batch(model, both, 8, i))
     norm = model.C.features[1]
@@ -191,13 +191,18 @@ def test_colours_vary_within_the_range_of_pictures():
     np.testing.assert_allclose(y, x * slope[:, None, None] + level[:, None, None], atol=1e-5)
     assert np.abs(y).max() <= 1 + 1e-5 and np.abs(slope).min() >= 0.3 - 1e-4 and np.abs(slope).max() <= 1 + 1e-4
     assert 0.3 < (slope < 0).mean() < 0.7
-    assert made("dann", "recolour=off").recoloured(x) is x
 
 
-def test_entropy_is_that_of_the_softmax():
-    logits = np.random.default_rng(1).normal(size=(5, 4)) * 3
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+def test_entropy_and_distillation_are_those_of_the_softmax():
+    logits, teacher = np.random.default_rng(1).normal(size=(2, 5, 4)) * 3
+    p, q = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (logits, teacher))
     assert losses.entropy(constant(logits)).item() == pytest.approx(-(p * np.log(p)).sum(1).mean())
+    taught, untaught = (Tensor(z, requires_grad=True) for z in (logits, teacher))
+    loss = losses.distillation(taught, untaught)
+    assert loss.item() == pytest.approx(-(q * np.log(p)).sum(1).mean())
+    g, none = grad(loss, [taught, untaught])
+    np.testing.assert_allclose(g.data, (p - q) / 5, atol=1e-12)
+    assert not none.data.any()
 
 
 # --- what is measured and shown ----------------------------------------------------------------------------
