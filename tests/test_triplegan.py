@@ -99,18 +99,34 @@ def test_what_needs_no_labels_is_what_the_paper_says():
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     y = np.eye(3, dtype=np.float32)[[0, 2, 1, 1, 0]]
     model.D, model.C = lambda x: constant(scores), lambda x: constant(logits)
-    total, parts = model.unlabelled(constant(logits), constant(p), constant(logits), (constant(y), constant(y)))
+    x = constant(np.zeros((5, 6, 6, 1), np.float32))
+    total, parts = model.unlabelled(constant(logits), constant(p), x, (constant(y), constant(y)))
     expected = {
         "adversarial": (p * softplus(-scores)).sum(1).mean(),
         "entropy": -(p * np.log(p)).sum(1).mean(),
         "balance": (p.mean(0) * np.log(p.mean(0))).sum(),
         "pseudo": -np.log((p * y).sum(1)).mean(),
+        "consistency": -(p * np.log(p)).sum(1).mean(),
     }
     assert set(parts) == set(expected)
     for name, value in expected.items():
         assert parts[name].item() == pytest.approx(value, rel=1e-4), name
     weights = vars(model.settings)
     assert total.item() == pytest.approx(sum(weights[name] * value for name, value in expected.items()), rel=1e-4)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_pictures_are_moved_each_by_its_own_way(shift):
+    model = made("triplegan", f"shift={shift}")
+    x = np.random.default_rng(2).normal(size=(200, 5, 7, 2)).astype(np.float32)
+    wide = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
+    seen = set()
+    for picture, result in zip(wide, model.moved(constant(x)).numpy(), strict=True):
+        places = [(i, j) for i, j in np.ndindex(2 * shift + 1, 2 * shift + 1)
+                  if np.array_equal(picture[i : i + 5, j : j + 7], result)]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert len(seen) > 0.9 * (2 * shift + 1) ** 2
 
 
 def test_the_players_move_their_own_weights(monkeypatch):

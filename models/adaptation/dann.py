@@ -10,8 +10,10 @@ entropy of the target's classes is lowered, as in VADA (Shu et al. 2018), and a 
 same class when its colours are changed, as in self-ensembling (French et al. 2018), here without a second network.
 `--set entropy=0 --set consistency=0` is the paper's loss.
 
-`inachus train dann`, then `inachus evaluate`, seed 0: 82.9 % of textured digits are classified correctly, 74.6 % by the
-same classifier that learned from plain digits alone; recolouring helps both.
+`inachus train dann`, then `inachus evaluate`, seeds 0, 1, 2: 97.3, 96.2, 96.2 % of textured digits are classified
+correctly, and 45.8, 40.5, 41.1 % by the same classifier that learned from plain digits alone; 2 minutes on 2 cores.
+Halves do little (seed 0, 1,000 steps): the adversary alone 52 %, consistency alone 43 %, both without the entropy 92 %.
+A classifier whose plain digits are recoloured needs no target to reach 87 %.
 """
 
 from dataclasses import dataclass, replace

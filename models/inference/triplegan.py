@@ -6,8 +6,10 @@ which C guessed the class. C and G both try to make pairs that pass for true one
 what G makes of classes. C's guesses also count as true pairs, as in the authors' program, for a hundred labels alone D
 would know by heart. C is judged on every class at once, weighted by its probability, and not on its first guess. Its
 guesses are to be decided (`entropy`) and even over the classes (`balance`; Springenberg 2016, "Unsupervised and
-semi-supervised learning with categorical generative adversarial networks"). Deviations: convolutions for MLPs, batch
-norm for weight norm, and all weights of what needs no labels rise from 0 together.
+semi-supervised learning with categorical generative adversarial networks"), and a picture moved by a pixel or two is to
+be of the same class (`consistency`; Laine and Aila 2017, "Temporal ensembling for semi-supervised learning", whose term
+the paper has on colour pictures). Deviations: convolutions for MLPs, batch norm for weight norm, and all weights of
+what needs no labels rise from 0 together.
 """
 
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from inachus.engine.evaluation import classifier
 from inachus.engine.nn import init
 from inachus.engine.optim import EMA, Adam, falling
 from inachus.engine.random import Generator
+from inachus.kernels import xp
 from inachus.kernels.steps import readings
 from inachus.models.conditional.acgan import Told
 from inachus.models.nets import testbed, triplegan
@@ -40,6 +43,8 @@ class Settings(Pictures):
     labels: int = setting(100, "how many labels are used, equally many of each class", low=1)
     entropy: float = setting(1.0, "weight of being decided about pictures without a label", low=0)
     balance: float = setting(1.0, "weight of taking all classes equally often", low=0)
+    consistency: float = setting(1.0, "weight of moved pictures keeping their class", low=0)
+    shift: int = setting(2, "pixels by which they are moved at most, up or down and sideways", low=0, high=16)
     adversarial: float = setting(0.1, "weight of C's deceiving D", low=0)
     pseudo: float = setting(0.3, "weight of C's recognising what G makes", low=0)
     width: int = setting(16, "channels next to the picture", low=1, high=512)
@@ -124,10 +129,22 @@ class TripleGAN:
             "entropy": losses.entropy(logits),
             "balance": (mean * ops.log(mean + 1e-6)).sum(),
         }
+        if s.consistency:
+            parts["consistency"] = losses.distillation(self.C(self.moved(x)), logits)
         if s.pseudo:
             fake, y = made
             parts["pseudo"] = -(ops.log_softmax(self.C(fake)) * y).sum() * (1.0 / len(y))
         return sum(getattr(s, name) * value for name, value in parts.items()), parts
+
+    def moved(self, x):
+        """x (N, H, W, C), each picture moved by up to `shift` pixels, its border mirrored into what is left."""
+        n, h, w, _ = x.shape
+        s = min(self.settings.shift, h - 1, w - 1)
+        place = [self.rng.integers((n, 1, 1), 2 * s + 1) for _ in range(2)]
+        numbers = xp(x.data).arange(max(n, h, w))
+        rows, columns = place[0] + numbers[:h, None], place[1] + numbers[:w]  # (N, H, 1), (N, 1, W)
+        wide = ops.pad(x, widths=((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
+        return wide[numbers[:n, None, None], rows, columns]
 
     def firm(self, p):
         """The first guess of probabilities (N, classes), as ones and zeros."""
