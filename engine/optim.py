@@ -14,6 +14,7 @@ import numpy as np
 
 from inachus.engine.nn.module import Module, flatten
 from inachus.engine.tensor import Tensor, grad
+from inachus.engine.versions import wrote
 from inachus.kernels import backend, xp
 from inachus.kernels.steps import live
 
@@ -60,6 +61,7 @@ class Optimizer:
         gs = [xp(p.data).zeros_like(p.data) if g is None else g.data for p, g in pairs]
         lr, t = live(self.rate), live(self._count)
         self.update(backend(self.flat), lr, t, [g.reshape(-1) for g in gs], *self.arrays.values())
+        wrote(self.flat)
 
     def _count(self) -> int:
         self.steps += 1
@@ -144,6 +146,7 @@ class EMA:
         """Call once after each step of the network's optimizer."""
         averages, values = ([a.reshape(-1) for a in n.state_dict().values()] for n in (self.network, self.source))
         backend(averages[0]).ema(averages, values, live(self._decay))
+        wrote(*averages)
 
     def _decay(self) -> float:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))

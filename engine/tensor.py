@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from inachus.kernels import device, fetch, known, number, place, xp
+from inachus.engine import versions
+from inachus.kernels import device, fetch, known, native, number, place, xp
 
-Node = namedtuple("Node", "op inputs params saved")
-FREED = Node(None, (), {}, None)
+Node = namedtuple("Node", "op inputs params saved made")  # made: the clock of `versions`
+FREED = Node(None, (), {}, None, 0)
+FLOAT32 = np.dtype(np.float32)
 OPS: dict[str, "Op"] = {}  # every op by name: what the table of derivative tests must cover
 _recording = True
 
@@ -26,7 +28,7 @@ def _comparing(compare: Callable) -> Callable:  # not differentiable: plain bool
 
 
 class Tensor:
-    """An array that remembers how it was computed. `Tensor([[1, 2]])` is float32; arrays keep their dtype.
+    """An array that remembers how it was computed. `Tensor([[1, 2]])` is float32; arrays keep their dtype but float16.
 
     `requires_grad` makes it a leaf that `backward` and `grad` can reach. Arithmetic with raw arrays raises
     TypeError: `constant(a)` and `t.detach()` are the only places where a gradient can stop.
@@ -41,7 +43,7 @@ class Tensor:
                 raise TypeError("Tensor(Tensor): use t.detach() for the same numbers without their history")
             if isinstance(array, np.generic) or not known(array):  # a reduction gives a scalar, a Tensor holds arrays
                 array = np.asarray(array, getattr(array, "dtype", np.float32))
-        self.data = place(array)
+        self.data = place(array if array.dtype is FLOAT32 else native(array))
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors have gradients, this one is {self.data.dtype}")
         self.requires_grad = requires_grad
@@ -185,7 +187,7 @@ class Op:
         data, saved = out if self.saves else (out, None)
         y = Tensor(data)
         if _recording and any(t is not None and t.requires_grad for t in tensors):
-            y.requires_grad, y.node = True, Node(self, tensors, params, saved)
+            y.requires_grad, y.node = True, Node(self, tensors, params, saved, versions.clock)
         return y
 
 
@@ -260,16 +262,15 @@ def _sweep(y: Tensor, xs: list[Tensor], gy: Tensor | None, create_graph: bool, s
 
 def _pull(t: Tensor, gt: Tensor, leads: set[int], create_graph: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """(input, its gradient) for the inputs of t's op that lead to a wanted tensor."""
-    op, inputs, params, saved = t.node
+    op, inputs, params, saved, made = t.node
+    y, given = (t, inputs) if made == versions.clock else versions.intact(t.node, t)
     if create_graph and op.twin:
         unique = list({id(x): x for x in inputs if x is not None and id(x) in leads}.values())
-        yield from zip(unique, _sweep(op.twin(*inputs, **params), unique, gt, True, stop=True), strict=True)
+        yield from zip(unique, _sweep(op.twin(*given, **params), unique, gt, True, stop=True), strict=True)
         return
     extra = {"saved": saved} if op.saves else {}
-    for x, g in zip(inputs, op.rule(gt, t, *inputs, **params, **extra), strict=True):
-        if x is None or id(x) not in leads:
-            continue
-        g = g() if callable(g) else g
+    for x, g in zip(inputs, op.rule(gt, y, *given, **params, **extra), strict=True):
+        g = None if x is None or id(x) not in leads else g() if callable(g) else g
         if g is None:
             continue
         if g.data.shape != x.data.shape:
@@ -287,10 +288,8 @@ def _topological(y: Tensor, stop: set[int] | frozenset[int] = frozenset()) -> li
         elif id(t) not in seen and t.requires_grad:
             seen.add(id(t))
             if t.node is FREED:
-                raise RuntimeError(
-                    "this graph was freed by an earlier grad() or backward(): compute it again, "
-                    "or keep it with create_graph=True"
-                )
+                freed = "this graph was freed by an earlier grad() or backward()"
+                raise RuntimeError(f"{freed}: compute it again, or keep it with create_graph=True")
             stack.append((t, True))
             if t.node and id(t) not in stop:
                 stack.extend((x, False) for x in t.node.inputs if x is not None)

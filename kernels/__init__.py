@@ -65,6 +65,12 @@ def place(x: Any) -> Any:
     return x if _home is numpy or not isinstance(x, numpy.ndarray) else _home.asarray(x)
 
 
+def native(x: Any) -> Any:
+    """The same numbers as kernels compute them: in this byte order, and float16, which none knows, as float32."""
+    wanted = numpy.float32 if x.dtype.char == "e" else x.dtype.newbyteorder("=")
+    return x if x.dtype == wanted else x.astype(wanted)
+
+
 def fetch(x: Any) -> numpy.ndarray:
     """An array as a NumPy array; from a device it is a copy, and waits for it."""
     return x if isinstance(x, (numpy.ndarray, numpy.generic)) else x.get()

@@ -5,18 +5,25 @@ options.json: model, data, steps, batch, seed, device, settings, shape, classes,
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from inachus.engine import data
-from inachus.engine.errors import CheckpointError, DataError, NumericError
+from inachus.engine.data.bounded import open_regular, read_all, shown
+from inachus.engine.errors import CheckpointError, DataError, NumericError, UsageError
 from inachus.engine.nn import BatchNorm, Dropout, Module
 from inachus.engine.optim import EMA
 from inachus.engine.training import checkpoint, state
 from inachus.models import MODELS
+from inachus.models.settings import parse
 
-KEYS = {"model", "data", "steps", "batch", "seed", "device", "settings", "shape", "classes", "dataset"}
+NUMBERS = ("steps", "batch", "seed", "sample_every", "save_every", "evaluate_every")
+KEYS = {"model", "data", "device", "settings", "shape", "classes", "dataset", *NUMBERS}
+OPTIONS_LIMIT = 2**24  # bytes; a larger options.json is refused
+MAX_ITEM = 2**26  # numbers in one item
 MAPS = {"auto": None, "none": ""}  # what `load_pairs` calls them
 
 
@@ -56,20 +63,42 @@ def _tuple(shape: list) -> tuple:
 def read_options(run: Path) -> dict:
     """options.json of a run directory. Raises CheckpointError if there is none or it is not one of ours."""
     path = Path(run) / "options.json"
+    if not os.path.lexists(path):
+        raise CheckpointError(
+            f"{shown(run)} is no run directory (it has no options.json): name one that `inachus train` made"
+        )
     try:
-        options = json.loads(path.read_text())
+        with open_regular(path) as file:
+            options = json.loads(read_all(file, OPTIONS_LIMIT, path))
         if lacking := KEYS - options.keys():
             raise KeyError(", ".join(sorted(lacking)))
-        known = {f.name for f in dataclasses.fields(MODELS[options["model"]].Settings)}
-        if not options["settings"].keys() <= known:
-            raise KeyError(", ".join(sorted(options["settings"].keys() - known)))
+        cls = MODELS[options["model"]]
+        if unknown := options["settings"].keys() - {f.name for f in dataclasses.fields(cls.Settings)}:
+            raise KeyError(", ".join(sorted(unknown)))
+        _check_values(options, cls)
         return options
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{run} is no run directory (it has no options.json): name one that `inachus train` made"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not the options of a run ({error!r}); restore it from a copy") from None
+    except (DataError, UsageError) as error:
+        reason = str(error).removeprefix(f"{shown(path)}: ")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = repr(error)
+    raise CheckpointError(f"{shown(path)}: not the options of a run ({shown(reason)}); restore it from a copy")
+
+
+def _check_values(options: dict, cls: type) -> None:
+    """Raises ValueError, UsageError or TypeError for what `train` would not have written: the file may be anybody's."""
+    parse(cls.Settings, [f"{name}={value}" for name, value in options["settings"].items()])
+    shape = _tuple(options["shape"])
+    for side in shape if isinstance(shape[0], tuple) else [shape]:
+        if not all(type(extent) is int and extent > 0 for extent in side) or prod(side) > MAX_ITEM:
+            raise ValueError(f"shape {options['shape']}")
+    rules = {
+        "classes": isinstance(options["classes"], list) and all(isinstance(name, str) for name in options["classes"]),
+        **{name: type(options[name]) is int and 0 <= options[name] < 2**63 for name in NUMBERS},
+        **{name: isinstance(options[name], str) for name in ("data", "device")},
+        "dataset": isinstance(options["dataset"], dict) and {"fingerprint", "count"} <= options["dataset"].keys(),
+    }
+    if wrong := [name for name, right in rules.items() if not right]:
+        raise ValueError(f"{wrong[0]} {options[wrong[0]]!r}")
 
 
 def open_run(run: Path, say: Callable[[str], None], *, best: bool = False) -> tuple[Any, dict, int]:

@@ -267,7 +267,7 @@ def test_every_failing_disk_call_leaves_the_old_checkpoint(run, monkeypatch, cal
 
 def test_a_run_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "run").write_text("")
-    with pytest.raises(ResourceError, match="make the folder writable"), checkpoint.lock(tmp_path / "run"):
+    with pytest.raises(ResourceError, match="choose another place"), checkpoint.lock(tmp_path / "run"):
         pass
     with pytest.raises(ResourceError):
         checkpoint.save(tmp_path / "run", 1, OLD, {})

@@ -184,7 +184,8 @@ def test_links_pipes_and_odd_names(tmp_path):
     os.unlink(raw)
     os.mkfifo(folder / "a" / "pipe.png")
     refused(folder, r"pipe\.png: not a regular file")
-    assert [reason for _, reason in check(folder)] == ["not a regular file", "not a picture: ignored"]
+    reasons = [reason for _, reason in check(folder)]
+    assert reasons[:2] == ["not a regular file", "not a picture: ignored"]
     os.mkfifo(tmp_path / "pipe.npz")
     refused(tmp_path / "pipe.npz", "not a regular file")
     refused("/dev/zero", "not a regular file")

@@ -118,7 +118,7 @@ def test_two_sources(tmp_path):
         load_pairs(f"{one},{split[0]}")
     write_tree(two, ["v/lonely.png"])
     ((where, reason),) = check(f"{one},{two}")
-    assert where == f"{one},{two}" and "1 files without a partner of the same name: lonely;" in reason
+    assert (where, reason) == (f"{two}/v/lonely.png", "has no partner of the same name in one")
     with pytest.raises(UsageError, match="nowhere"):
         load_pairs(f"{one},{tmp_path / 'nowhere'}")
 

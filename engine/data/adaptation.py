@@ -94,6 +94,11 @@ class DomainBatches:
         items = [self.domains.known.normalised(known), self.domains.target.normalised(target)]
         return Batch(np.concatenate(items), self.domains.known.labels[known])
 
+    def names_at(self, position: int) -> list[str]:
+        """The names of the pictures of batch number `position`."""
+        known, target = (order.indices_at(position) for order in (self.known, self.target))
+        return self.domains.known.named(known) + self.domains.target.named(target)
+
 
 def load_domains(name_or_path, **wanted) -> Domains:
     """The two data sets of "SOURCE,TARGET", each a name or a path, read as `load(part, **wanted)` reads it.

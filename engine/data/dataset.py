@@ -82,6 +82,7 @@ class Dataset:
     source: str = ""
     notes: list[str] = field(default_factory=list)
     mixture: Any = None  # of points whose distribution is known: `mixtures.Mixture`
+    names: list[str] = field(default_factory=list)  # of the files, if every item has one of its own
 
     def __post_init__(self):
         where = self.source or self.name
@@ -115,6 +116,11 @@ class Dataset:
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()
+
+    def named(self, indices: np.ndarray) -> list[str]:
+        """What a message calls the chosen items: their files, or "item 17" counted from 0."""
+        known = len(self.names) == len(self.items)
+        return [self.names[i] if known else f"item {i}" for i in indices]
 
     def normalised(self, indices) -> np.ndarray:
         """The chosen items as float32: pictures in [-1,1] by x/127.5 - 1, points as they are."""
@@ -203,6 +209,10 @@ class Batches:
         """Batch number `position` (from 0), whatever was read before."""
         indices, labels = self.order.indices_at(position), self.dataset.labels
         return Batch(self._items(indices, position), None if labels is None else labels[indices])
+
+    def names_at(self, position: int) -> list[str]:
+        """The names of the items of batch number `position`."""
+        return self.dataset.named(self.order.indices_at(position))
 
     def _items(self, indices: np.ndarray, position: int) -> np.ndarray:
         if self.jitter is None:

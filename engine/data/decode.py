@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from PIL.Image import Resampling
 
-from inachus.engine.data import bounded
+from inachus.engine.data import bounded, plausible
 from inachus.engine.data.bounded import fault
 from inachus.engine.data.dataset import Dataset, Request
 
@@ -88,6 +88,7 @@ def decode(
             image.seek(0)
             notes.append("reduced to the first frame of an animation")
         declared = _orientation(image)
+        plausible.check(data, image.format, image.size, label)
         image.load()  # turns a TIFF, and finds what EXIF a PNG has behind its pixels
         found = image.getexif().get(ExifTags.Base.Orientation, 1)
         ImageOps.exif_transpose(image, in_place=True)
@@ -104,6 +105,7 @@ def transparent(data: bytes, label: str, size: int) -> np.ndarray | None:
     A pixel counts if any part of it is transparent. Raises DataError naming `label`.
     """
     with opened(data, label) as image:
+        plausible.check(data, image.format, image.size, label)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         if not image.has_transparency_data:
@@ -163,7 +165,7 @@ def _opaque(image: Image.Image, notes: list[str]) -> Image.Image:
         notes.append("laid over white (they have transparency)")
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), clear)
-    return image.convert("L" if grey else "RGB")
+    return _in_mode(image, "L" if grey else "RGB")
 
 
 def _channels(image: Image.Image, channels: int, notes: list[str]) -> Image.Image:
@@ -172,6 +174,10 @@ def _channels(image: Image.Image, channels: int, notes: list[str]) -> Image.Imag
         return image
     notes.append(CHANNEL_NOTES[channels])
     return image.convert(mode)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def resized(

@@ -52,3 +52,8 @@ class FewLabels:
         known = self.known[self.labelled.indices_at(position)]
         items = self.dataset.normalised(np.concatenate([known, self.others.indices_at(position)]))
         return Batch(items, self.dataset.labels[known])
+
+    def names_at(self, position: int) -> list[str]:
+        """The names of the items of batch number `position`."""
+        known = self.known[self.labelled.indices_at(position)]
+        return self.dataset.named(np.concatenate([known, self.others.indices_at(position)]))

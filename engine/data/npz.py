@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from inachus.engine.data import bounded
+from inachus.engine.data import bounded, zips
 from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.dataset import Dataset, Request, numbered_classes
 
@@ -26,7 +26,7 @@ def npz_dataset(path: Path, request: Request) -> Dataset:
 
     Raises DataError for a missing key, an object array, NaN, a wrong rank, or any damage.
     """
-    with bounded.open_regular(path) as file, bounded.data_errors(path), zipfile.ZipFile(file) as archive:
+    with zips.opened(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
         pairs = [pair for pair in KEYS[request.split] if pair[0] in names]
         if not pairs:

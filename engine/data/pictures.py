@@ -9,8 +9,6 @@ Read next: `decode.py`.
 
 import os
 import re
-import stat
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inachus.engine.data import bounded, decode
+from inachus.engine.data import bounded, decode, zips
 from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.dataset import Dataset, Request
 from inachus.engine.errors import DataError
@@ -28,7 +26,6 @@ from inachus.engine.errors import DataError
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 ENDINGS += (".ppm", ".pgm", ".pbm", ".pnm")
 SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
-OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")  # absolute, or with a `..`
 MAX_ENTRIES = 1_000_000
 MAX_FILE = 2**28  # bytes of one picture file
 MAX_BAD_SHARE = 0.05  # on_bad="skip" forgives one picture, and no more than this share
@@ -57,9 +54,9 @@ def open_shelf(path: Path) -> Iterator[Shelf]:
         names = list(_walk(path))
         yield _shelf(path, names, lambda name: _read_file(path.joinpath(*name)))
         return
-    with bounded.open_regular(path) as file, bounded.data_errors(path), zipfile.ZipFile(file) as archive:
-        members = {tuple(info.filename.split("/")): info for info in _safe_members(archive, path)}
-        yield _shelf(path, list(members), lambda name: _read_member(archive, members[name], path))
+    with zips.opened(path) as archive:
+        members = {tuple(info.filename.split("/")): info for info in zips.members(archive, path)}
+        yield _shelf(path, list(members), lambda name: zips.read_member(archive, members[name], MAX_FILE, path))
 
 
 def single_shelf(path: Path) -> Shelf:
@@ -84,7 +81,8 @@ def arranged_dataset(
     kept, items, more = Reading(shelf, [names[i] for i in chosen], request).run()
     if labels is not None:
         labels = labels[chosen][kept]
-    return Dataset(shelf.path.name, items, labels, classes, shown(shelf.path), notes + more)
+    files = [shown("/".join(names[i])) for i in chosen[kept]]
+    return Dataset(shelf.path.name, items, labels, classes, shown(shelf.path), notes + more, names=files)
 
 
 Places = dict[tuple[str, ...], tuple[str, ...]]  # file -> where it stands below the folders looked through
@@ -277,30 +275,3 @@ def _walk(root: Path) -> Iterator[tuple[str, ...]]:
 def _read_file(path: Path) -> bytes:
     with bounded.open_regular(path) as file, bounded.data_errors(path):
         return bounded.read_all(file, MAX_FILE, path)
-
-
-def _safe_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    """The files of a zip; DataError for names or kinds of entries that no honest data set needs."""
-    members = [info for info in archive.infolist() if not info.is_dir()]
-    if len(members) > MAX_ENTRIES:
-        raise fault(path, f"more than {MAX_ENTRIES:,} files: pass a smaller archive")
-    seen = set()
-    for info in members:
-        name = info.filename
-        faults = {
-            "leads outside the archive": bool(OUTSIDE.search(name)),
-            "is a link or a device": stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG),
-            "is encrypted": info.flag_bits & 1,
-            "occurs twice": name in seen,
-        }
-        found = [what for what, true in faults.items() if true]
-        if found:
-            raise fault(path, f"entry '{shown(name)}' {found[0]}: refused")
-        seen.add(name)
-    return members
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
-    label = path / info.filename
-    with bounded.data_errors(label), archive.open(info) as member:
-        return bounded.read_all(member, MAX_FILE, label)

@@ -11,6 +11,7 @@ import numpy as np
 from inachus.engine.nn.init import Init
 from inachus.engine.random import Generator
 from inachus.engine.tensor import Tensor, no_grad
+from inachus.engine.versions import wrote
 from inachus.kernels import address, xp
 
 
@@ -68,6 +69,7 @@ class Module:
             raise ValueError(f"state does not fit: missing {missing}, unknown {extra}, shapes {wrong}")
         for name, array in own.items():
             array[...] = xp(array).asarray(state[name])
+        wrote(*own.values())
 
     def train(self, mode: bool = True) -> "Module":
         """Training mode (batch statistics, dropout on) for the whole tree, or with False evaluation mode."""
@@ -89,6 +91,7 @@ class Module:
         """Draws every weight again, layer by layer from its own stream; `gamma` also draws the norms' scales."""
         for name, m in self.modules():
             m.draw(rng.spawn(name), weight, gamma)
+        wrote(*self.state_dict().values())
         return self
 
     def draw(self, rng: Generator, weight: Init, gamma: Init | None) -> None:

@@ -11,7 +11,7 @@ The loops are in `kernels/reference/conv.py`, under the same names.
 """
 
 from inachus.engine.ops.activation import check_slope, leaky_relu_bwd
-from inachus.engine.ops.shape import sum_to
+from inachus.engine.ops.shape import needs_some, sum_to
 from inachus.engine.tensor import Tensor, constant, op, recording
 from inachus.kernels import backend
 
@@ -136,5 +136,6 @@ def _check_images(name, x, w, axis, stride, pad):
         raise ValueError(
             f"{name}: x has {x.shape[3]} channels but w expects {w.shape[axis]} (x {x.shape}, w {w.shape})"
         )
+    needs_some(name, x)
     if stride < 1 or pad < 0:
         raise ValueError(f"{name}: stride {stride} and pad {pad} must be at least 1 and 0")

@@ -6,7 +6,7 @@ the oracle of both kernels, and what a gradient of a gradient goes through.
 
 from inachus.engine.ops.activation import check_slope, leaky_relu
 from inachus.engine.ops.arithmetic import sqrt
-from inachus.engine.ops.shape import mean, reshape
+from inachus.engine.ops.shape import mean, needs_some, reshape
 from inachus.engine.tensor import Tensor, constant, op
 from inachus.kernels import backend, number
 
@@ -85,6 +85,7 @@ def layer_norm(x, gamma=None, beta=None, *, eps=1e-5) -> Tensor:
 
 
 def _check(name, x, gamma, beta):
+    needs_some(name, x)
     for label, p in (("gamma", gamma), ("beta", beta)):
         if p is not None and p.shape != x.shape[-1:]:
             raise ValueError(f"{name}: x has {x.shape[-1]} channels but {label} has shape {p.shape} (x {x.shape})")

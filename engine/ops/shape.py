@@ -31,8 +31,15 @@ def _kept(x, axis):
     return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
 
+def needs_some(name: str, x) -> None:
+    """Raises ValueError for a tensor without elements, of which this op would have no value."""
+    if not x.size:
+        raise ValueError(f"{name}: has no value for no numbers (shape {x.shape}): is the batch empty?")
+
+
 def mean(x, *, axis=None, keepdims=False) -> Tensor:
-    """Mean over `axis`: None (all), an int or a tuple."""
+    """Mean over `axis`: None (all), an int or a tuple. Raises ValueError for no numbers at all."""
+    needs_some("mean", x)
     return sum(x, axis=axis, keepdims=keepdims) * (math.prod(_kept(x, axis)) / x.size)
 
 

@@ -18,17 +18,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from inachus.engine.errors import ResourceError
+from inachus.engine.errors import ResourceError, UsageError
 
 DISK_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
+NO_PLACE = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS}
 TEMPORARY = re.compile(r"\.(?:tmp|old)-(\d+)-([0-9a-f]{8})\d+(?:-(.+))?")  # pid, token, name to restore
 TOKEN = secrets.token_hex(4)  # tells this process's temporaries from those of a dead one that had its pid
 COUNTER = itertools.count()
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace the file `path` atomically, creating its folder. Raises ResourceError when the disk refuses."""
+    """Replace the file `path` atomically, creating its folder.
+
+    Raises ResourceError when the disk refuses, UsageError for a folder or device, which a file must not replace.
+    """
     path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        what = "folder" if os.path.isdir(path) else "device or pipe"
+        raise UsageError(f"{path} is a {what}, not a file: choose another name".replace("\n", "\\n"))
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, data)
@@ -79,7 +86,8 @@ def disk_errors(path: Path, then: str = "run the command again") -> Iterator[Non
     try:
         yield
     except OSError as error:
-        cure = "free space" if error.errno in DISK_FULL else "make the folder writable"
+        cures = {"free space": DISK_FULL, "choose another place": NO_PLACE}
+        cure = next((cure for cure, numbers in cures.items() if error.errno in numbers), "make the folder writable")
         problem = f"{path}: cannot be written ({error.strerror})".replace("\n", "\\n")
         raise ResourceError(f"{problem}; what was saved before is intact; {cure}, then {then}") from error
 

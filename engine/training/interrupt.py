@@ -4,7 +4,6 @@ This file saves nothing and stops nothing by itself. Read next: `loop.py`, which
 step, saves, and exits with 128 + signum.
 """
 
-import os
 import signal
 import threading
 
@@ -39,6 +38,5 @@ class Interrupt:
     def _receive(self, signum, frame):
         if self.signum is None:
             self.signum = int(signum)
-            return
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
+            for other in self._before:  # the next one ends the process even while a kernel runs, without asking us
+                signal.signal(other, signal.SIG_DFL)

@@ -8,21 +8,25 @@ bit, on the same kind of machine with the same NumPy. Read next: `state.py`, `ch
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from inachus.engine.anomaly import Anomaly
 from inachus.engine.data import Ahead, Dataset, Pairs
 from inachus.engine.errors import CheckpointError, NumericError
-from inachus.engine.training import checkpoint, pictures, report, state
+from inachus.engine.training import checkpoint, pictures, postmortem, report, state
 from inachus.engine.training.durable import disk_errors, lock, sweep, write_file
+from inachus.engine.training.health import Health
 from inachus.engine.training.interrupt import Interrupt
 from inachus.engine.training.log import Log
+from inachus.kernels import home
 from inachus.kernels.steps import Stepper
 
 
@@ -41,6 +45,7 @@ class Plan:
     score: Callable | None = None
     score_name: str = ""
     capture: bool = True  # the step as one graph, where the device can
+    anomaly: bool = False  # watch every operation of every step: slow
 
 
 def train(
@@ -49,30 +54,36 @@ def train(
     """Trains up to plan.steps in the directory `run`, from its newest checkpoint if it has one.
 
     Returns None at the end, or the number of the signal that ended it after a finished and saved step. `options`
-    becomes options.json, `say` gets one-line messages. Raises NumericError for NaN, before a checkpoint is written,
-    ResourceError for a full disk or a directory in use, CheckpointError for a checkpoint of another model.
+    becomes options.json, `say` gets one-line messages. Raises NumericError for NaN, before a checkpoint is written and
+    with a postmortem.json, ResourceError for a full disk or a directory in use, CheckpointError for a checkpoint of
+    another model.
     """
     batches = model.loader(dataset, plan.batch * model.batches, plan.seed)  # refused before the directory is made
     with lock(run), Interrupt() as interrupt, np.errstate(all="ignore"):
         sweep(run)
         start, seconds = _resume(model, run, say)
         write_file(run / "options.json", json.dumps(options, indent=1).encode())
-        keeper = Keeper(model, dataset, run, plan, start, seconds)
+        health = Health(model, dataset, say)
+        keeper = Keeper(model, dataset, batches, run, plan, start, seconds, health)
         if start == 0:
             keeper.sample(0)
             keeper.save(0)
         counts = partial(state.counters, model), partial(state.set_counters, model)
-        stepper = Stepper(model.step, *counts, say, plan.capture, getattr(model, "phase", None))
+        step_of = watched(model) if plan.anomaly else model.step
+        stepper = Stepper(step_of, *counts, say, plan.capture and not plan.anomaly, getattr(model, "phase", None))
         loader = closing(Ahead(batches)) if stepper.ahead else nullcontext(batches)
         with Log(run, resume_from=start) as log, _bar(plan, start) as bar, loader as loader:
             for step in range(start + 1, plan.steps + 1):
-                stepper(step, loader.batch_at(step - 1))
+                with keeper.explaining(step):
+                    stepper(step, loader.batch_at(step - 1))
                 last = step == plan.steps or interrupt.signum is not None
                 logged = last or _due(step, plan.log_every)
                 for number, values in stepper.read(now=logged or keeper.due(step)):
                     keeper.check(number, values)
+                keeper.look(step)
                 if logged:
                     log.write(step, keeper.seconds(), values)
+                    health.read(step, values)
                     bar.set_postfix({k: f"{v:.3f}" for k, v in values.items()}, refresh=False)
                 bar.update()
                 keeper.step(step, last)
@@ -110,8 +121,10 @@ def _resume(model, run, say) -> tuple[int, float]:
 class Keeper:
     """What happens around the steps of one process: samples, saves, scores, the clock."""
 
-    def __init__(self, model, dataset, run: Path, plan: Plan, start: int, seconds: float):
-        self.model, self.dataset, self.run, self.plan = model, dataset, run, plan
+    def __init__(self, model, dataset, batches, run: Path, plan: Plan, start: int, seconds: float, health):
+        self.health = health
+        self.model, self.dataset, self.batches, self.run, self.plan = model, dataset, batches, run, plan
+        self.sampled = postmortem.sampled(model) if home() is np else []
         self.saved, self.before, self.began = start, seconds, time.monotonic()
         self.best = math.inf
         if (run / "checkpoints" / "best").is_dir():
@@ -122,16 +135,29 @@ class Keeper:
         return self.before + time.monotonic() - self.began
 
     def check(self, step: int, values: dict[str, float]) -> None:
-        """Raises NumericError in the step in which a loss stops being a number."""
+        """Raises NumericError in the step in which a reading stops being a number."""
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
-            raise self._diverged(f"{', '.join(wrong)} is not finite at step {step}")
+            raise self.failure(f"{', '.join(wrong)} not finite at step {step}", step, values)
 
-    def _diverged(self, what: str) -> NumericError:
-        return NumericError(
-            f"{self.run}: {what}; the checkpoint of step {self.saved} is good: "
-            "train again with a smaller learning rate (--set lr=...)"
-        )
+    def look(self, step: int) -> None:
+        """Raises NumericError in the step after which a sample of the weights is not finite; on the host alone."""
+        for weights in self.sampled:
+            if not math.isfinite(weights.sum()) and not np.isfinite(weights).all():
+                raise self.failure(f"the weights are not finite after step {step}", step)
+
+    @contextmanager
+    def explaining(self, step: int) -> Iterator[None]:
+        """What is found out during step number `step` is told with all that is known."""
+        try:
+            yield
+        except NumericError as error:
+            raise self.failure(f"at step {step} {error}", step) from error
+
+    def failure(self, cause: str, step: int, values: dict[str, float] | None = None) -> NumericError:
+        """The error for what happened at a step, after the post-mortem is written."""
+        names = getattr(self.batches, "names_at", lambda position: [])(step - 1)
+        return postmortem.failure(self.model, self.run, step, cause, values or {}, names, self.saved, self.plan.anomaly)
 
     def due(self, step: int) -> bool:
         """True if something happens after step number `step` unless it is the last."""
@@ -152,13 +178,13 @@ class Keeper:
         """Draws the model's preview, on the same noise or pictures every time."""
         view = self.model.preview(self.dataset)
         pictures.save_png(draw(**view), self.run / "samples" / f"{step:06d}.png")
+        self.health.sampled(step)
 
     def save(self, step: int) -> None:
         """Writes a checkpoint, unless the state is already broken. Raises NumericError then."""
         arrays, values = state.collect(self.model)
-        name = state.broken(arrays)
-        if name:
-            raise self._diverged(f"{name} is not finite after step {step}")
+        if name := state.broken(arrays):
+            raise self.failure(f"{name} is not finite after step {step}", step)
         meta = {"state": values, "seconds": self.seconds()}
         checkpoint.save(self.run, step, arrays, meta, self.plan.keep)
         self.saved = step
@@ -180,6 +206,16 @@ class Keeper:
         if frames:
             pictures.animate(frames, self.run / "samples.gif")
         report.write(self.run)
+
+
+def watched(model: Any) -> Callable:
+    """The model's step, every operation of which is watched."""
+
+    def step(batch):
+        with Anomaly(**state.networks(model)):
+            return model.step(batch)
+
+    return step
 
 
 def _due(step: int, every: int) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from inachus.engine.errors import CheckpointError
 from inachus.engine.nn import Module
+from inachus.engine.optim import EMA, Optimizer
 from inachus.engine.random import Generator
 from inachus.engine.training.checkpoint import tensor_diff
 from inachus.kernels import fetch
@@ -55,9 +56,38 @@ def set_counters(model: Any, counts: dict[str, int]) -> None:
         generator.position = counts[name]
 
 
+def finite(array: np.ndarray) -> bool:
+    """False if it holds NaN or infinity."""
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
 def broken(arrays: dict[str, np.ndarray]) -> str | None:
     """The name of the first array that holds NaN or infinity, None if all are finite."""
-    return next((name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()), None)
+    return next((name for name, a in arrays.items() if not finite(a)), None)
+
+
+def networks(model: Any) -> dict[str, Module]:
+    """The networks that a model holds, by name."""
+    return {name: thing for name, thing in vars(model).items() if isinstance(thing, Module)}
+
+
+def buffers(model: Any) -> list[Any]:
+    """The flat buffers of weights that the model's optimizers move."""
+    return [thing.flat for thing in vars(model).values() if isinstance(thing, Optimizer)]
+
+
+def place_of(model: Any, name: str) -> str:
+    """Where an array of `collect` belongs, in words: "network G, layer 3, BatchNorm"."""
+    part, _, rest = name.partition(".")
+    thing = getattr(model, part)
+    if isinstance(thing, EMA):
+        return f"average {part}, {_layer(thing.network, rest)}"
+    return f"network {part}, {_layer(thing, rest)}" if isinstance(thing, Module) else f"{type(thing).__name__} {part}"
+
+
+def _layer(network: Module, name: str) -> str:
+    layer = name.rpartition(".")[0]
+    return f"layer {layer or 'itself'}, {type(dict(network.modules()).get(layer, network)).__name__}"
 
 
 def _parts(model):

@@ -10,6 +10,8 @@ what other files call (this one, `vectors.py`, `gemm`) asks for `make clean`. No
 import mmap
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 import numba
 import numpy as np
@@ -18,8 +20,30 @@ from numba.core import event
 from inachus.kernels import cores
 from inachus.kernels.reference import blocks
 
-loop = numba.njit(cache=True, parallel=True, error_model="numpy")  # its `numba.prange` runs on all threads
-part = numba.njit(cache=True, error_model="numpy")
+
+def _healing(compiles: Callable) -> Callable:
+    """The decorator, which compiles again what was kept in files that cannot be read any more."""
+
+    def decorated(function):
+        dispatcher = compiles(function)
+        cache, load = dispatcher._cache, dispatcher._cache.load_overload
+
+        def loaded(signature, context):
+            try:
+                return load(signature, context)
+            except Exception:  # of a damaged file any can come: it holds pickles
+                with suppress(OSError):
+                    cache.flush()
+                return None
+
+        cache.load_overload = loaded
+        return dispatcher
+
+    return decorated
+
+
+loop = _healing(numba.njit(cache=True, parallel=True, error_model="numpy"))  # its `numba.prange` runs on all threads
+part = _healing(numba.njit(cache=True, error_model="numpy"))
 
 BLOCK = 1 << 14  # numbers that one turn of an elementwise loop takes: 64 KB of float32
 ROWS = 256  # rows that it takes at most: as many numbers are added in single precision

@@ -17,6 +17,9 @@ def add(commands) -> None:
     p.add_argument("model", nargs="?", metavar="MODEL", help="one of `inachus models`; not with --resume")
     add_training(p)
     p.add_argument("--profile", action="store_true", help="print the share of time of each operation at the end")
+    p.add_argument(
+        "--detect-anomaly", action="store_true", help="slow: name the operation that makes the first NaN or infinity"
+    )
     p.add_argument("--out", type=Path, metavar="DIR", help="run directory (runs/MODEL-DATA)")
     p.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; --steps may extend it")
     p.add_argument("--dry-run", action="store_true", help="print settings, networks and data, train nothing")
@@ -70,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     directory = args.resume or args.out or _free(options)
     with Profile() if args.profile else nullcontext() as profile:
-        signum = trained(model, dataset, directory, options, capture=not (args.eager or args.profile))
+        capture = not (args.eager or args.profile)
+        signum = trained(model, dataset, directory, options, capture, anomaly=args.detect_anomaly)
     if profile:
         print(profile.table())
     if signum is not None:
@@ -217,14 +221,15 @@ def made(options: dict, dataset):
     return build(options)
 
 
-def trained(model, dataset, directory: Path, options: dict, capture: bool = True) -> int | None:
+def trained(model, dataset, directory: Path, options: dict, capture: bool = True, anomaly: bool = False) -> int | None:
     """Trains as the options say; returns None at the end, or the number of the signal that ended it, all saved."""
     from inachus.engine.training.loop import Plan, train
     from inachus.kernels.memory import memory, size
 
     if Path(directory).is_dir() and not os.access(directory, os.W_OK):
         raise UsageError(f"{directory} is not writable: choose another --out")
-    plan = Plan(*(options[k] for k in ("steps", "batch", "seed", "sample_every", "save_every")), capture=capture)
+    schedule = (options[k] for k in ("steps", "batch", "seed", "sample_every", "save_every"))
+    plan = Plan(*schedule, capture=capture, anomaly=anomaly)
     if options["evaluate_every"]:
         plan.score_every = options["evaluate_every"]
         plan.score_name = "frechet" if dataset.kind == "pictures" else "sliced_wasserstein"

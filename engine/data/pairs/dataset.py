@@ -161,6 +161,12 @@ class PairBatches:
         sides = zip((self.pairs.a, self.pairs.b), self.pairs.palettes, (0, -1), strict=True)
         return PairBatch(*(self._side(side[rows[i]], draws[i], palette is None) for side, palette, i in sides))
 
+    def names_at(self, position: int) -> list[str]:
+        """The names of the pictures of batch number `position`: of a alone if b are their partners."""
+        held = zip(self.orders, self.pairs.names, self.pairs.sides, strict=False)
+        rows = [(order.indices_at(position), names, side) for order, names, side in held]
+        return [names[i] if names else f"{side} {i}" for indices, names, side in rows for i in indices]
+
     def _side(self, pictures: np.ndarray, draws: np.ndarray, smooth: bool) -> np.ndarray:
         return normalised(self.jitter(pictures, draws, smooth) if self.jitter else pictures)
 

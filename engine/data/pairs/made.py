@@ -71,6 +71,10 @@ class Crops:
             high = np.where((draws[:, 2] < 0.5)[:, None, None, None], high, high[:, :, ::-1])
         return PairBatch(normalised(reduced(high, self.scale)), normalised(high))
 
+    def names_at(self, position: int) -> list[str]:
+        """The names of the pictures of batch number `position`."""
+        return self.dataset.named(self.order.indices_at(position))
+
     def _crop(self, index: int, top: int, left: int) -> np.ndarray:
         return self.dataset.items[index, top : top + self.crop[0], left : left + self.crop[1]]
 
@@ -97,6 +101,10 @@ class Holes:
             mask[top : top + sides[0], left : left + sides[1]] = 1
         b = normalised(pictures)
         return PairBatch(punched(b, masks), b)
+
+    def names_at(self, position: int) -> list[str]:
+        """The names of the pictures of batch number `position`."""
+        return self.dataset.named(self.order.indices_at(position))
 
 
 def punched(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:

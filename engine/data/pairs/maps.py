@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
-from inachus.engine.data import decode
+from inachus.engine.data import decode, plausible
 from inachus.engine.data.bounded import check_memory, fault
 from inachus.engine.data.pairs.dataset import Pairs
 from inachus.engine.data.pairs.layouts import PALETTE, File
@@ -140,6 +140,7 @@ def _numbers(data: bytes, label: str) -> tuple[np.ndarray, np.ndarray]:
     with decode.opened(data, label) as image:
         if image.mode not in ("L", "P") or image.format == "JPEG":
             raise fault(label, f"no class numbers: {image.format} in mode {image.mode}; save 8 bit grey as PNG")
+        plausible.check(data, image.format, image.size, label)
         image.load()
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
         return np.array(ImageOps.exif_transpose(image)), palette

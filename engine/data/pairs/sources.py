@@ -4,10 +4,11 @@ Which files belong together is `layouts.py`; a test split where there is none, `
 and `maps.py`; pairs that are drawn, `shapes.py`. Read next: `layouts.py`.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from inachus.engine.data import decode
 from inachus.engine.data.bounded import NoSplit, fault, shown
 from inachus.engine.data.dataset import SHARE, Request
 from inachus.engine.data.pairs import layouts, shapes
@@ -17,7 +18,7 @@ from inachus.engine.data.pairs.layouts import File, Layout
 from inachus.engine.data.pairs.sides import Disproportion, check_halves, read_halves, read_side, together
 from inachus.engine.data.pictures import ENDINGS, Shelf, natural, open_shelf
 from inachus.engine.data.sources import SOURCES, parts_of, resolved
-from inachus.engine.errors import UsageError
+from inachus.engine.errors import DataError, UsageError
 
 DIRECTIONS = ("AtoB", "BtoA")
 MAPS = ("", "a", "b", "ab")
@@ -109,12 +110,31 @@ def _places(name: str) -> list[Path]:
     return paths
 
 
-def check_partners(name_or_path) -> None:
-    """DataError if what lies there are no two sides, or if a file lacks its partner; no picture is read."""
+def check_partners(name_or_path) -> list[tuple[str, str]]:
+    """(file, reason) of every file whose partner is missing, where others have one, or has other proportions.
+
+    Raises DataError if what lies there are no two sides.
+    """
     with ExitStack() as stack:
-        _, layout = _opened(stack, _places(str(name_or_path)))
-        for split in layout.splits:
-            layouts.partners(layout, split, None)
+        shelves, layout = _opened(stack, _places(str(name_or_path)))
+        shared = [split for split, (a, b) in layout.splits.items() if a.keys() & b.keys()]
+        return [row for split in shared for row in odd_partners(layout, split, shelves)]
+
+
+def odd_partners(layout: Layout, split: str, shelves: list[Shelf]) -> list[tuple[str, str]]:
+    """(file, reason) of what is odd about the pairs of a split; only the headers of pictures are read."""
+    (a, b), odd = layout.splits[split], []
+    for side, shelf, other, name in zip((a, b), shelves, (b, a), reversed(layout.sides), strict=True):
+        for stem in layouts.in_order(side.keys() - other.keys()):
+            odd.append((shelf.label(side[stem]), f"has no partner of the same name in {name}"))
+    for stem in layouts.in_order(a.keys() & b.keys()):
+        files = [(shelf, side[stem]) for shelf, side in zip(shelves, (a, b), strict=True)]
+        with suppress(DataError):  # reading says what is wrong with it
+            (w, h), (v, g) = [decode.header(shelf.read(file), shelf.label(file))[0] for shelf, file in files]
+            if w * g != v * h:
+                (first, second) = [shelf.label(file) for shelf, file in files]
+                odd.append((first, f"is {w}x{h}, its partner {second} {v}x{g}: proportions differ"))
+    return odd
 
 
 def _opened(stack: ExitStack, paths: list[Path]) -> tuple[list[Shelf], Layout]:
