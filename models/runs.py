@@ -101,6 +101,12 @@ def _check_values(options: dict, cls: type) -> None:
         raise ValueError(f"{wrong[0]} {options[wrong[0]]!r}")
 
 
+def fitting(batch: int, model: Any, dataset: Any) -> int:
+    """The preset `batch`, or the largest one that a small data set can fill."""
+    parts = [part for name in ("a", "b", "known", "target") if (part := getattr(dataset, name, None)) is not None]
+    return min(batch, max(1, min(map(len, parts or [dataset])) // model.batches))
+
+
 def open_run(run: Path, say: Callable[[str], None], *, best: bool = False) -> tuple[Any, dict, int]:
     """(model, options, step) of the newest checkpoint that verifies, or of the best one.
 

@@ -142,6 +142,16 @@ def test_there_is_no_walk_without_codes():
     assert result.code == 2 and "without a code" in result.err
 
 
+def test_a_small_data_set_makes_small_batches():
+    """Without --batch; who asks for more than there is hears how much there is."""
+    small.write_sides(Path("few"), count=6)
+    words = ["train", "pix2pix", "--data", "few", "--steps", 1, *small.words("pix2pix"), "--set", "hold_out=0"]
+    told = run(*words, "--out", "few-run")
+    assert told.code == 0 and "batches of 6 instead of 16" in told.err
+    assert json.loads(Path("few-run/options.json").read_text())["batch"] == 6
+    assert "between 1 and 6" in run(*words, "--batch", 7, "--out", "more").err
+
+
 def test_a_run_without_a_name_gets_one():
     words = ["train", "autoencoder", "--data", "squares.npz", "--steps", 1, "--batch", 8]
     for folder in ("runs/autoencoder-squares", "runs/autoencoder-squares-2"):

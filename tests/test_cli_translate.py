@@ -148,7 +148,7 @@ def test_broken_pictures_do_not_stop_the_others():
     lines = result.err.splitlines()
     assert sum("in/bad.png" in line for line in lines) == sum("in/worse.jpg" in line for line in lines) == 1
     assert lines[-1] == "inachus: 2 of 3 pictures were not translated, see above"
-    refused(3, ["in/bad.png: unreadable"], "p2p", "in/bad.png", "--out", "new")
+    refused(3, ["in/bad.png: truncated"], "p2p", "in/bad.png", "--out", "new")
 
 
 def test_memory_that_runs_out_says_what_helps(monkeypatch):

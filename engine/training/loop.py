@@ -155,8 +155,8 @@ class Keeper:
             raise self.failure(f"at step {step} {error}", step) from error
 
     def failure(self, cause: str, step: int, values: dict[str, float] | None = None) -> NumericError:
-        """The error for what happened at a step, after the post-mortem is written."""
-        names = getattr(self.batches, "names_at", lambda position: [])(step - 1)
+        """The error for what happened at a step, after the post-mortem is written. Before the first step, 0."""
+        names = getattr(self.batches, "names_at", lambda position: [])(step - 1) if step else []
         return postmortem.failure(self.model, self.run, step, cause, values or {}, names, self.saved, self.plan.anomaly)
 
     def due(self, step: int) -> bool:

@@ -61,6 +61,7 @@ SCHEDULE = {"sample_every": 250, "save_every": 500, "evaluate_every": 0}
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0, or 128 plus the number of the signal that ended it."""
     from inachus.engine.profile import Profile
+    from inachus.models.runs import fitting
 
     options = asked(args)
     choose_device(options, args.threads)
@@ -68,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if dataset.kind == "points" and not args.resume:
         options = asked(_for_points(args)) | {"device": options["device"]}
     model = made(options, dataset)
+    if not (args.batch or args.resume) and (batch := fitting(options["batch"], model, dataset)) < options["batch"]:
+        print(f"batches of {batch} instead of {options['batch']}: there is no more data", file=sys.stderr)
+        options["batch"] = batch
     if args.dry_run:
         print(_description(options, model, dataset))
         return 0
