@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -145,6 +146,49 @@ def test_a_terminal_that_is_closed_saves(home):
     os.close(terminal)  # SIGHUP, and every message from now on fails
     assert ended(process)[0] == 128 + signal.SIGHUP
     assert checkpoint.load(Path("run"))[1]["step"] == log.read("run")[-1]["step"] > 0
+
+
+def test_a_second_training_in_the_directory_of_a_living_one(home):
+    first = subprocess.Popen([sys.executable, "-m", "inachus", *TRAIN, *ENDLESS], stderr=subprocess.PIPE, text=True)
+    wait_for_steps(home / "run")
+    for words in (["train", "--resume", "run"], [*TRAIN, "--out", "run/../run"]):
+        result = run(*words)
+        assert result.code in (2, 6) and re.search(r"in use by process|already holds a run", result.err)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert first.returncode == 143
+    last = log.read(home / "run")[-1]["step"]
+    done("train", "--resume", "run", "--steps", last + 1)
+
+
+@pytest.mark.parametrize("way", ["moved", "removed"])
+def test_a_run_that_goes_away_during_the_training(way, home):
+    """Whoever moved it can go on there; nothing is left in its old place that looks like a run."""
+    words = [*TRAIN, "--steps", "1000000", "--save-every", "20", "--sample-every", "1000000"]
+    process = subprocess.Popen([sys.executable, "-m", "inachus", *words], stderr=subprocess.PIPE, text=True)
+    wait_for_steps(home / "run")
+    (home / "run").rename(home / "elsewhere")
+    if way == "removed":
+        shutil.rmtree(home / "elsewhere")
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 6 and "run was moved or removed during the training" in told
+    assert not (home / "run/options.json").exists() and not list(home.glob("run/checkpoints/step-*"))
+    if way == "moved":
+        last = checkpoint.load(home / "elsewhere")[1]["step"]
+        done("train", "--resume", "elsewhere", "--steps", last + 1)
+
+
+def test_a_clock_that_jumps_back(home, monkeypatch):
+    """Neither which checkpoint is the newest nor what is pruned follows the times of files, or of the machine."""
+    for steps, now in ((1, 2e9), (2, 1e9), (3, 1.5e9), (4, 0.0)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        given = ["--resume", "run"] if steps > 1 else TRAIN[1:]
+        done("train", *given, "--steps", steps)
+        for path in sorted((home / "run").rglob("*")):
+            os.utime(path, (now, now))
+    assert checkpoint.load(home / "run")[1]["step"] == 4
+    assert [entry["step"] for entry in log.read(home / "run")] == [1, 2, 3, 4]
+    assert sorted(p.name for p in (home / "run/checkpoints").glob("step-*"))[-1] == "step-00000004"
 
 
 def test_a_terminal_without_width(home):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from inachus.engine.anomaly import Anomaly
 from inachus.engine.data import Ahead, Dataset, Pairs
-from inachus.engine.errors import CheckpointError, NumericError
+from inachus.engine.errors import CheckpointError, NumericError, ResourceError
 from inachus.engine.training import checkpoint, pictures, postmortem, report, state
 from inachus.engine.training.durable import disk_errors, lock, sweep, write_file
 from inachus.engine.training.health import Health
@@ -185,6 +185,11 @@ class Keeper:
         arrays, values = state.collect(self.model)
         if name := state.broken(arrays):
             raise self.failure(f"{name} is not finite after step {step}", step)
+        if not (self.run / "options.json").exists():  # what is saved there now could not be continued
+            raise ResourceError(
+                f"{self.run} was moved or removed during the training: if moved, go on with --resume, where it is now, "
+                f"from step {self.saved:,}; else begin again"
+            )
         meta = {"state": values, "seconds": self.seconds()}
         checkpoint.save(self.run, step, arrays, meta, self.plan.keep)
         self.saved = step
