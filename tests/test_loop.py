@@ -239,8 +239,9 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path, squares):
     assert_kills_leave_no_trace(tmp_path)
 
 
-# Their state is that of gan, kept the same way.
-ALIKE = ("acgan", "nsgan", "lsgan", "hinge", "wgan", "wgangp", "dragan", "vae", "infogan", "bigan", "vaegan")
+# Their state is that of gan, or of cyclegan, kept the same way.
+ALIKE = ("autoencoder", "acgan", "nsgan", "lsgan", "hinge", "wgan", "wgangp", "dragan", "vae", "infogan", "bigan",
+         "vaegan", "discogan", "dualgan")
 
 
 @pytest.mark.slow
