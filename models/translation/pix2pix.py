@@ -3,7 +3,7 @@
 "Image-to-image translation with conditional adversarial networks", sections 3 and 6; the networks are in
 `models/nets/unet.py` and `patchgan.py`. D first, halved; then G with 100 L1; Adam 2e-4, beta1 0.5, falling to nothing
 in the second half. There is no z: the noise is dropout, on when translating too. Deviations, for a training of 40
-minutes on 2 cores: 64 pixels by default, half the paper's width, batches of 16 at five times its learning rate, a tenth of
+minutes on 2 cores: 64 pixels by default, half the paper's width, batches of 16 at five times its rate, a tenth of
 the units dropped instead of half, no variation of the pictures unless asked for (`--set enlarge=1.12 --set flip=on`);
 and translating normalises by running statistics instead of the picture's own.
 
