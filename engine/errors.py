@@ -4,6 +4,10 @@ A message is one line that names the thing (path, option, layer) and the remedy.
 printed; `models/cli` does that.
 """
 
+import errno
+
+DISK_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}  # of an OSError: no room for what is written
+
 
 class InachusError(Exception):
     """Root of the project's own errors; `exit_code` is what the process returns."""

@@ -106,6 +106,14 @@ def test_a_model_of_many_domains_is_evaluated_into_each():
     assert f"overall: seen as the target {np.mean(rates):.1%} | N=108" in text
 
 
+def test_a_small_data_set_is_compared_in_small_batches():
+    small.write_sides(Path("few"), count=6)
+    words = ["--data", "few", "--set", "hold_out=0", "--out", "few-compared", *small.words("pix2pix")]
+    for steps in (1, 2):  # begun, and gone on with
+        done("compare", "pix2pix", *words, "--steps", steps)
+    assert json.loads(Path("few-compared/l1/options.json").read_text())["batch"] == 6
+
+
 def test_what_evaluate_is_asked_for_matters(compared):
     path = compared[0] / "gan-l1"
     plain, few, seed, off, batch = (

@@ -18,9 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from inachus.engine.errors import ResourceError, UsageError
+from inachus.engine.errors import DISK_FULL, ResourceError, UsageError
 
-DISK_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
 NO_PLACE = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS}
 TEMPORARY = re.compile(r"\.(?:tmp|old)-(\d+)-([0-9a-f]{8})\d+(?:-(.+))?")  # pid, token, name to restore
 TOKEN = secrets.token_hex(4)  # tells this process's temporaries from those of a dead one that had its pid

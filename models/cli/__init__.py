@@ -6,14 +6,13 @@ Results go to stdout, messages and progress to stderr; an error is one line ther
 
 import argparse
 import difflib
-import errno
 import io
 import os
 import re
 import sys
 from contextlib import suppress
 
-from inachus.engine.errors import InachusError, UsageError
+from inachus.engine.errors import DISK_FULL, InachusError, UsageError
 from inachus.models.cli import (
     compare,
     complete,
@@ -139,9 +138,6 @@ class Messages(io.TextIOWrapper):
         if error.errno not in DISK_FULL:  # a broken pipe ends the command, as everywhere
             raise error
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
-
-
-DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 
 def _prepare_streams():

@@ -126,7 +126,8 @@ def _planned(args, call: dict, settings: dict, directory: Path) -> tuple[Path, d
     """(run directory, options) of a variant: a new run, or the one that is there."""
     pairs = [f"{key}={value}" for key, value in (call["set"] | settings).items()]
     there = (directory / "options.json").exists()
-    where = {"out": None, "resume": directory} if there else {"out": directory, "resume": None}
+    # A run that is there keeps its batch, which may be smaller than the preset.
+    where = {"out": None, "resume": directory, "batch": None} if there else {"out": directory, "resume": None}
     return directory, train.asked(argparse.Namespace(**vars(args) | call | where | {"pairs": pairs}))
 
 
@@ -140,7 +141,10 @@ def _train(plans: dict, args) -> int | None:
         train.choose_device(options, args.threads)
         resume = directory if (directory / "options.json").exists() else None
         dataset = dataset or train.loaded(options, resume)
-        signum = train.trained(train.made(options, dataset), dataset, directory, options, capture=not args.eager)
+        model = train.made(options, dataset)
+        if not (args.batch or resume):
+            train.fit(options, model, dataset)
+        signum = train.trained(model, dataset, directory, options, capture=not args.eager)
         if signum is not None:
             return signum
     return None

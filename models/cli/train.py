@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inachus.engine.errors import DataError, ResourceError, UsageError
 from inachus.models.cli.device import DEVICE_HELP, PRECISIONS, choose
+from inachus.models.cli.problems import wrong_numbers
 
 
 def add(commands) -> None:
@@ -53,7 +54,6 @@ def add_training(p: argparse.ArgumentParser) -> None:
     p.add_argument("--save-every", type=int, metavar="N", help="steps between checkpoints (500)")
 
 
-LEAST = {"steps": 1, "batch": 1, "seed": 0, "sample_every": 1, "save_every": 1, "evaluate_every": 0}
 SCORED = 2_000  # samples of a score
 SCHEDULE = {"sample_every": 250, "save_every": 500, "evaluate_every": 0}
 
@@ -61,7 +61,6 @@ SCHEDULE = {"sample_every": 250, "save_every": 500, "evaluate_every": 0}
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0, or 128 plus the number of the signal that ended it."""
     from inachus.engine.profile import Profile
-    from inachus.models.runs import fitting
 
     options = asked(args)
     choose_device(options, args.threads)
@@ -69,9 +68,8 @@ def run(args: argparse.Namespace) -> int:
     if dataset.kind == "points" and not args.resume:
         options = asked(_for_points(args)) | {"device": options["device"]}
     model = made(options, dataset)
-    if not (args.batch or args.resume) and (batch := fitting(options["batch"], model, dataset)) < options["batch"]:
-        print(f"batches of {batch} instead of {options['batch']}: there is no more data", file=sys.stderr)
-        options["batch"] = batch
+    if not (args.batch or args.resume):
+        fit(options, model, dataset)
     if args.dry_run:
         print(_description(options, model, dataset))
         return 0
@@ -94,10 +92,8 @@ def run(args: argparse.Namespace) -> int:
 
 def asked(args) -> dict:
     """The options of the run that is asked for, a new one or one to continue. Raises UsageError for what cannot be."""
-    for name, least in LEAST.items():
-        value = getattr(args, name)
-        if value is not None and not least <= value < 2**63:
-            raise UsageError(f"--{name.replace('_', '-')} must lie between {least} and 2^63 - 1, not {value}")
+    for problem in wrong_numbers(args):
+        raise UsageError(problem)
     return _resumed(args) if args.resume else _fresh(args)
 
 
@@ -175,10 +171,8 @@ def _resumed(args) -> dict:
 
 def choose_device(options: dict, threads: int | None) -> None:
     """Selects the backend, its threads and precision; in the options, "auto" becomes the name of what was chosen."""
-    from inachus.kernels import cores, use_threads
+    from inachus.kernels import use_threads
 
-    if threads is not None and not 1 <= threads <= cores():
-        raise UsageError(f"--threads must lie between 1 and {cores()}, the cores this process may use, not {threads}")
     options["device"] = choose(options["device"], options["precision"])
     if threads:
         use_threads(threads)
@@ -223,6 +217,15 @@ def made(options: dict, dataset):
         "versions": _versions(),
     }
     return build(options)
+
+
+def fit(options: dict, model, dataset) -> None:
+    """Makes the preset batch as small as a small data set asks for, with a line."""
+    from inachus.models.runs import fitting
+
+    if (batch := fitting(options["batch"], model, dataset)) < options["batch"]:
+        say(f"batches of {batch} instead of {options['batch']}: there is no more data")
+        options["batch"] = batch
 
 
 def trained(model, dataset, directory: Path, options: dict, capture: bool = True, anomaly: bool = False) -> int | None:
