@@ -6,13 +6,16 @@ As in Ganin et al. (2016), section 5.2.2. Not here: learning rates, which fall (
 import numpy as np
 
 from inachus.kernels import home, xp
+from inachus.models.remembered import Remembered
 
 
-class Ramp:
+class Ramp(Remembered):
     """2 / (1 + e^(-10 t / steps)) - 1, t counting the steps: from 0 to 1, half of it at t = steps / 9.
 
     t is an array and part of a checkpoint, so that a captured step moves it too.
     """
+
+    remembered = ("t",)
 
     def __init__(self, steps: int):
         self.steps, self.t = steps, home().zeros((), np.float32)
@@ -22,11 +25,3 @@ class Ramp:
         value = 2 / (1 + xp(self.t).exp(self.t * (-10 / self.steps))) - 1
         self.t += 1
         return value
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """t."""
-        return {"t": self.t}
-
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Continues exactly where `state_dict()` was taken."""
-        self.t[...] = xp(self.t).asarray(state["t"])

@@ -13,6 +13,7 @@ from inachus.engine import constant, nn, ops
 from inachus.kernels import home, xp
 from inachus.models.generation import gan, nsgan
 from inachus.models.nets import testbed
+from inachus.models.remembered import Remembered
 from inachus.models.settings import setting
 
 
@@ -39,8 +40,10 @@ class Copier(nn.Module):
         return ops.reshape(ops.abs(self.network(x) - x), shape=(len(x), -1)).mean(axis=1, keepdims=True)
 
 
-class Balance:
+class Balance(Remembered):
     """k, which is part of a checkpoint; an array, so that a captured step changes it too."""
+
+    remembered = ("k",)
 
     def __init__(self):
         self.k = home().zeros((), np.float32)
@@ -48,14 +51,6 @@ class Balance:
     def move(self, by) -> None:
         """k <- k + by, kept in [0, 1]."""
         self.k[...] = xp(self.k).clip(self.k + by, 0, 1)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """k."""
-        return {"k": self.k}
-
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Continues exactly where `state_dict()` was taken."""
-        self.k[...] = xp(self.k).asarray(state["k"])
 
 
 class BEGAN(gan.GAN):

@@ -23,6 +23,7 @@ from inachus.engine.tensor import Tensor
 from inachus.kernels import home, xp
 from inachus.kernels.steps import readings
 from inachus.models.nets import testbed
+from inachus.models.remembered import Remembered
 from inachus.models.settings import Pictures, setting
 
 EDGE = {3: 1.0, 1: 2.0}  # items lie between -edge and edge, by their axes
@@ -49,19 +50,13 @@ class Settings(Pictures):
     decay: int = setting(0, "step at which the learning rate has fallen; 0: the steps of the training", low=0)
 
 
-class Negatives:
+class Negatives(Remembered):
     """What was reached by climbing, items (kept, ...); part of a checkpoint."""
+
+    remembered = ("items",)
 
     def __init__(self, items):
         self.items = items
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """The items."""
-        return {"items": self.items}
-
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Continues exactly where `state_dict()` was taken."""
-        self.items[...] = xp(self.items).asarray(state["items"])
 
 
 class Energy:

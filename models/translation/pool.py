@@ -8,13 +8,16 @@ import numpy as np
 from inachus.engine.random import Generator
 from inachus.engine.tensor import Tensor, constant
 from inachus.kernels import home, xp
+from inachus.models.remembered import Remembered
 
 
-class Pool:
+class Pool(Remembered):
     """The last fakes, at most `size` pictures of `shape`, which D sees again and so forgets less; 0 keeps none.
 
     What it holds is part of a checkpoint. Shrivastava et al. (2017), section 2.3.
     """
+
+    remembered = "pictures", "filled"
 
     def __init__(self, size: int, shape: tuple[int, ...]):
         self.pictures = home().zeros((size, *shape), np.float32)
@@ -37,18 +40,11 @@ class Pool:
             self.filled[...] = self.filled + (self.filled < size)  # in place: a captured step finds it again
         return constant(xp(self.pictures).concatenate(given))
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """The pictures, and how many they are."""
-        return {"pictures": self.pictures, "filled": self.filled}
 
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Continues exactly where `state_dict()` was taken."""
-        for name, array in self.state_dict().items():
-            array[...] = xp(array).asarray(state[name])
-
-
-class Rate:
+class Rate(Remembered):
     """`early` for the first `until` times it is asked, then `late`."""
+
+    remembered = ("asked",)
 
     def __init__(self, early: float, late: float, until: int):
         self.early, self.late, self.until, self.asked = early, late, until, home().zeros((), np.float32)
@@ -59,11 +55,3 @@ class Rate:
         rate = xp(self.asked).where(self.asked < self.until, one * self.early, one * self.late)
         self.asked[...] = self.asked + 1
         return constant(rate)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """How often it was asked."""
-        return {"asked": self.asked}
-
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Continues exactly where `state_dict()` was taken."""
-        self.asked[...] = xp(self.asked).asarray(state["asked"])
